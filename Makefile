@@ -1,0 +1,47 @@
+# Needs a Python >= 3.11 with pip; everything else goes into .tools and .venv here.
+# Where that is not `python3`, say which: make PYTHON=python3.12 ...
+PYTHON ?= python3
+OUTPUT ?= threestage-demo
+export PYTHON
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run dev demo test lint format clean distclean
+
+help: ## this list
+	@echo "make TARGET [PYTHON=python3.12] [OUTPUT=folder of the demo]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	    printf '  %-10s %s\n' $$name "$$text"; done
+
+run: ## install the command into .venv (no Qt, no display)
+	@tools/bootstrap.sh run
+
+dev: ## install also what the tests and the linters need
+	@tools/bootstrap.sh dev
+
+demo: run ## train all stages on made-up images, into OUTPUT
+	@echo "==> threestage demo --output $(OUTPUT)"
+	@.venv/bin/threestage demo --output "$(OUTPUT)"
+
+test: dev ## linters and tests, those of the GUI on a virtual display
+	@tools/test.sh
+
+lint: dev ## linters only
+	@tools/lint.sh
+
+format: dev ## put the code into shape
+	@echo "==> ruff: repairing and formatting"
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+clean: ## remove caches, built distributions and the demo
+	@echo "==> removing caches, built distributions and threestage-demo"
+	@rm -rf build dist threestage-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find . \( -path ./.venv -o -path ./.tools -o -path ./.git \) -prune -o \
+	    -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove also .venv and .tools
+	@echo "==> removing .venv and .tools"
+	@rm -rf .venv .tools

@@ -1,0 +1,10 @@
+"""Three-stage self-training for semantic segmentation with few labels (Ke et al., IEEE TIP 2022)."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("napari-threestage")
+except PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0.0.0"
+
+__all__ = ["__version__"]

@@ -1,0 +1,128 @@
+"""What would go wrong in a run, before it starts, with a fix for each problem."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_threestage.errors import NotReadyError, ThreeStageError
+
+if TYPE_CHECKING:
+    from napari_threestage.config import Config
+    from napari_threestage.project import ImageRecord, Project
+
+FEW_PIXELS = 50
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something a run would suffer from; an ``error`` keeps it from starting."""
+
+    level: Literal["error", "warning"]
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would be made of.
+
+    Attributes
+    ----------
+    labelled, unlabelled, validation
+        Ids of the images of L, of U, and of those that only judge.
+    pixels
+        Labelled pixels of each class in L.
+    problems
+        What is wrong, errors first.
+    """
+
+    labelled: list[str]
+    unlabelled: list[str]
+    validation: list[str]
+    pixels: dict[str, int]
+    problems: list[Problem]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON holds it."""
+        return asdict(self)
+
+    def require_ready(self) -> None:
+        """Raise `NotReadyError` with the first error, if there is one."""
+        for problem in self.problems:
+            if problem.level == "error":
+                raise NotReadyError(problem.message, problem.fix)
+
+
+def plan_run(project: Project, config: Config) -> Plan:
+    """Look at a project as a run would, without reading any pixel."""
+    labelled, unlabelled, validation = [], [], []
+    problems: list[Problem] = []
+    total = np.zeros(len(project.classes) + 1, np.int64)
+    for record in project.images.values():
+        try:
+            counts = _counts(project, record)
+        except ThreeStageError as error:
+            problems.append(Problem("error", error.message, error.hint))
+            continue
+        if record.split == "validation":
+            validation.append(record.id)
+        elif counts[1:].any():
+            labelled.append(record.id)
+            total += counts
+        else:
+            unlabelled.append(record.id)
+    names = [entry.name for entry in project.classes]
+    pixels = dict(zip(names, (int(count) for count in total[1:]), strict=True))
+    problems += _set_problems(project, labelled, unlabelled)
+    problems += _class_problems(pixels) if labelled else []
+    problems += _size_problems(project, labelled + unlabelled, config)
+    problems.sort(key=lambda problem: problem.level != "error")
+    return Plan(sorted(labelled), sorted(unlabelled), sorted(validation), pixels, problems)
+
+
+def _counts(project: Project, record: ImageRecord) -> np.ndarray:
+    if not (project.image_path(record.id) / "zarr.json").exists():
+        raise NotReadyError(
+            f"Image {record.id} is listed, but its folder is gone.",
+            "Put the folder back into images/, or import the image again.",
+        )
+    return project.label_counts(record.id)
+
+
+def _set_problems(
+    project: Project, labelled: list[str], unlabelled: list[str]
+) -> list[Problem]:
+    if not project.images:
+        fix = f"threestage import {project.path} --images FOLDER --masks FOLDER"
+        return [Problem("error", "The project has no images.", fix)]
+    if not labelled:
+        fix = "Import masks with --masks, or paint some ground truth."
+        return [Problem("error", "No image has any ground truth, so there is nothing to learn.", fix)]
+    if not unlabelled:
+        message = "All images are labelled: the later stages have no new images to learn from."
+        return [Problem("warning", message, "Import images without masks; they are what helps.")]
+    return []
+
+
+def _class_problems(pixels: dict[str, int]) -> list[Problem]:
+    problems = []
+    for name, count in pixels.items():
+        if count == 0:
+            message = f"Class '{name}' is never labelled, so it can never be predicted."
+            problems.append(Problem("error", message, "Label some of it, or remove the class."))
+        elif count < FEW_PIXELS:
+            message = f"Class '{name}' has only {count} labelled pixels."
+            problems.append(Problem("warning", message, "Label more of it."))
+    return problems
+
+
+def _size_problems(project: Project, ids: list[str], config: Config) -> list[Problem]:
+    crop = min(config.data.crop)
+    small = [i for i in ids if max(project.images[i].shape[-2:]) < crop / 2]
+    if not small:
+        return []
+    message = f"{len(small)} images are smaller than half a crop of {crop} pixels, e.g. {small[0]}."
+    return [Problem("warning", message, f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]")]

@@ -1,0 +1,125 @@
+"""``demo``: the whole job on a made-up data set, offline and in minutes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_threestage.cli.output import add_command, duration, out, print_json
+from napari_threestage.errors import ProjectError, ThreeStageError
+from napari_threestage.ingest import ImportOptions, find_pairs, load_image, load_truth
+from napari_threestage.panels import PanelRow, draw_panels
+from napari_threestage.project import Project
+from napari_threestage.runs import Run, find_run
+from napari_threestage.sample import write_sample
+
+if TYPE_CHECKING:
+    import argparse
+
+MARK = ".threestage-demo"  # only folders that a demo made are made anew
+ROWS = 5
+# Random weights, so that the demo needs no connection and gives everybody the same figures.
+SETTINGS = ("network.weights=none",)
+
+
+def add_commands(commands: Any) -> None:
+    """Add this module's command to the parser."""
+    parser = add_command(
+        commands,
+        "demo",
+        demo,
+        "make a sample project, train three stages, evaluate them and draw the result",
+        "threestage demo --output threestage-demo",
+    )
+    parser.add_argument("--output", type=Path, default=Path("threestage-demo"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--steps", type=int, help="steps of every stage, to try it faster")
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Do what a person would do, one command after the other."""
+    begun = time.monotonic()
+    folder = options.output
+    _clear(folder)
+    sample, path = folder / "sample", folder / "project"
+    _say(options, f"Making images of tissue in {sample}: 6 labelled, 60 unlabelled, 40 for the test.")
+    write_sample(sample, seed=options.seed)
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    settings += ["--seed", options.seed, "--device", options.device]
+    settings += ["--steps", options.steps] if options.steps else []
+    test = ["--images", sample / "test/images", "--masks", sample / "test/masks"]
+    _command(options, "init", path, "--classes-file", sample / "classes.json")
+    _command(options, "import", path, "--images", sample / "images", "--masks", sample / "masks")
+    _command(options, "run", path, *settings)
+    scores = _command(options, "evaluate", path, "--device", options.device, *test)
+    project = Project(path)
+    run = find_run(project)
+    picture = folder / "stages.png"
+    _draw(project, run, sample / "test", picture, scores["stages"])
+    (folder / "scores.json").write_text(json.dumps(scores, indent=1))
+    if options.json:
+        print_json(scores | {"project": str(path), "picture": str(picture)})
+        return
+    out.print(f"\nDone in {duration(time.monotonic() - begun)}. See what the stages changed: {picture}")
+    out.print(f"The project is {path}; its images open in napari: {path / 'images'}")
+    out.print(f"Your own images: threestage init my_project --classes background,nucleus")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier demo left; refuse any other folder that is not empty."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise ProjectError(f"{folder} is not empty.", "Choose a new folder with --output.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
+def _command(options: argparse.Namespace, name: str, *arguments: Any) -> Any:
+    """Show and run a command; return what it says with ``--json`` where that is one document."""
+    from napari_threestage.cli import main
+
+    words = [name, *map(str, arguments)]
+    _say(options, f"\n[bold]$ threestage {' '.join(words)}")
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown) if options.json else contextlib.nullcontext():
+        code = main([*words, "--quiet"] if options.json and name == "run" else words)
+    if code:
+        raise ThreeStageError(f"threestage {name} ended with code {code}.")
+    if name != "evaluate":
+        return None
+    with contextlib.redirect_stdout(shown := io.StringIO()):
+        main([*words, "--json"])
+    return json.loads(shown.getvalue())
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    if not options.json:
+        out.print(text)
+
+
+def _draw(
+    project: Project, run: Run, test: Path, picture: Path, scores: dict[str, dict[str, Any]]
+) -> None:
+    """Draw some test images with the masks of all stages and what changed between them."""
+    from napari_threestage.inference.device import choose_device
+    from napari_threestage.inference.segmenter import load_segmenter
+
+    stages = run.finished_stages()
+    device = choose_device(run.inputs.device)
+    segmenters = {stage: load_segmenter(run.model_path(stage), device) for stage in stages}
+    rows = []
+    for path, mask in find_pairs([test / "images"], test / "masks").pairs[:ROWS]:
+        image = load_image(path)
+        truth = load_truth(mask, project, ImportOptions())[0] if mask else None
+        masks = {stage: one.predict(image)[0] for stage, one in segmenters.items()}
+        rows.append(PanelRow(path.stem, image.data.transpose(1, 2, 0), truth, masks))
+    classes = [(entry.name, entry.color) for entry in project.classes]
+    miou = {int(stage): score["miou"] for stage, score in scores.items()}
+    draw_panels(rows, classes, miou).save(picture)

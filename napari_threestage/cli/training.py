@@ -1,0 +1,256 @@
+"""``run``, ``stop`` and ``status``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_threestage import jobs
+from napari_threestage.cli.live import LiveProgress
+from napari_threestage.cli.output import (
+    add_command,
+    duration,
+    out,
+    percent,
+    plain_table,
+    print_json,
+    score_table,
+)
+from napari_threestage.config import load_config, parse_setting
+from napari_threestage.errors import BusyError, NotReadyError, ThreeStageError
+from napari_threestage.events import Event, Failed, Progress, Validated, read_events
+from napari_threestage.presets import PRESETS
+from napari_threestage.project import Project
+from napari_threestage.runs import Run, find_run, list_runs
+from napari_threestage.stages import parse_stages
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from napari_threestage.config import Config
+
+LATEST = "latest"
+
+
+def add_commands(commands: Any) -> None:
+    """Add this module's commands to the parser."""
+    _add_run(commands)
+    stop = add_command(
+        commands,
+        "stop",
+        stop_run,
+        "save the run that is going on and end it; run --resume goes on",
+        "threestage stop my_project",
+    )
+    stop.add_argument("project", type=Path)
+    status = add_command(
+        commands, "status", show_status, "tell what runs there are", "threestage status my_project"
+    )
+    status.add_argument("project", type=Path)
+
+
+def _add_run(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "run",
+        run_stages,
+        "train the three stages and write their pseudo-masks",
+        "threestage run my_project --preset quick",
+    )
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--stages", default="1-3", help="e.g. 1-3, 1, 2-3, 1-4")
+    parser.add_argument("--preset", default="quick", choices=list(PRESETS))
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="steps of every stage")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting"
+    )
+    parser.add_argument(
+        "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run that was ended"
+    )
+    parser.add_argument("--detach", action="store_true", help="train in the background")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def run_stages(options: argparse.Namespace) -> int | None:
+    """Start or resume a run, in this process or, with ``--detach``, in one of its own."""
+    project = Project(options.project)
+    if options.detach:
+        return _detach(project, options)
+    show = _json_line if options.json else LiveProgress(quiet=options.quiet)
+    with project.running():
+        run = _resumed(project, options.resume) if options.resume else _new_run(project, options)
+        with _StopSignals() as signals:
+            _execute(project, run, show, signals)
+    if not (options.json or options.quiet):
+        _print_results(project, run)
+    return None
+
+
+def stop_run(options: argparse.Namespace) -> None:
+    """Stop the run that is going on."""
+    project = Project(options.project)
+    running = [run for run in list_runs(project) if run.is_running()]
+    if not running:
+        raise NotReadyError(f"No run of project {project.path} is going on.")
+    for run in running:
+        if not jobs.stop(run):
+            raise BusyError(
+                f"Run {run.id} was asked to end and has not yet; it ends after its present step."
+            )
+    if options.json:
+        print_json({"stopped": [run.id for run in running]})
+    else:
+        out.print(f"Stopped {running[-1].id}. Go on: threestage run {project.path} --resume")
+
+
+def show_status(options: argparse.Namespace) -> None:
+    """Print the runs of a project, the latest last."""
+    project = Project(options.project)
+    states = [_status(run) for run in list_runs(project)]
+    if options.json:
+        print_json({"project": str(project.path), "runs": states})
+        return
+    if not states:
+        out.print(f"No runs yet. Start one: threestage run {project.path}")
+        return
+    rows = [
+        (
+            state["run"],
+            state["state"],
+            ", ".join(map(str, state["finished_stages"])) or "–",
+            state["doing"],
+        )
+        for state in states
+    ]
+    out.print(plain_table(("run", "state", "finished stages", ""), rows))
+
+
+def _detach(project: Project, options: argparse.Namespace) -> None:
+    arguments = ["--device", options.device, "--seed", str(options.seed)]
+    arguments += ["--stages", options.stages, "--preset", options.preset]
+    arguments += ["--steps", str(options.steps)] if options.steps else []
+    arguments += [part for setting in options.set for part in ("--set", setting)]
+    arguments += ["--resume", options.resume] if options.resume else []
+    run = jobs.start_detached(project, arguments)
+    if options.json:
+        print_json({"run": run.id})
+    else:
+        out.print(f"Run {run.id} trains in the background.")
+        out.print(f"Look: threestage status {project.path}; end: threestage stop {project.path}")
+
+
+def _new_run(project: Project, options: argparse.Namespace) -> Run:
+    from napari_threestage.training.run import prepare_run
+
+    stages = parse_stages(options.stages)
+    config = _config(options)
+    return prepare_run(
+        project, config, stages=stages, seed=options.seed, device=options.device
+    )
+
+
+def _config(options: argparse.Namespace) -> Config:
+    changes = dict(parse_setting(text) for text in options.set)
+    if options.steps is not None:
+        changes.setdefault("stages.steps", [options.steps])
+    return load_config(options.preset, changes)
+
+
+def _resumed(project: Project, name: str) -> Run:
+    run = find_run(project, None if name == LATEST else name)
+    if run.state() == "finished":
+        raise NotReadyError(f"Run {run.id} is finished.", "Start a new one without --resume.")
+    return run
+
+
+def _execute(
+    project: Project, run: Run, show: Callable[[Event], None], signals: _StopSignals
+) -> None:
+    """Train; an error becomes the run's last event before it goes on to the caller."""
+    from napari_threestage.training.run import execute_run
+
+    try:
+        execute_run(project, run, show, signals.stop_wanted)
+    except ThreeStageError as error:
+        run.record(Failed(error=type(error).__name__, message=error.message, hint=error.hint))
+        raise
+    except Exception as error:
+        (run.path / "log.txt").write_text(traceback.format_exc())
+        hint = f"The details are in {run.path / 'log.txt'}."
+        run.record(Failed(error=type(error).__name__, message=str(error), hint=hint))
+        raise
+
+
+class _StopSignals:
+    """While entered, SIGTERM and Ctrl-C ask for the end instead of causing it at once."""
+
+    def __enter__(self) -> _StopSignals:
+        self._wanted = False
+        self._old = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def stop_wanted(self) -> bool:
+        return self._wanted
+
+    def _ask(self, number: int, frame: object) -> None:
+        self._wanted = True
+
+
+def _json_line(event: Event) -> None:
+    sys.stdout.write(event.to_json() + "\n")
+    sys.stdout.flush()
+
+
+def _status(run: Run) -> dict[str, Any]:
+    last: Event | None = None
+    scores: dict[str, float | None] = {}
+    for event in read_events(run.events_path):
+        if isinstance(event, Validated):
+            scores[f"stage {event.stage}, {event.on}"] = event.miou
+        last = event
+    return {
+        "run": run.id,
+        "state": run.state(),
+        "stages": [run.inputs.first_stage, run.inputs.last_stage],
+        "finished_stages": run.finished_stages(),
+        "miou": scores,
+        "last_event": {"event": last.kind} | asdict(last) if last else None,
+        "doing": _sentence(last) if last else "",
+    }
+
+
+def _sentence(event: Event) -> str:
+    if isinstance(event, Progress):
+        return (
+            f"stage {event.stage}, step {event.step} of {event.steps}, "
+            f"{event.images_per_second:.1f} images/s, {duration(event.eta)} of training left"
+        )
+    if isinstance(event, Failed):
+        return f"{event.message} {event.hint}".strip()
+    return event.kind.replace("_", " ")
+
+
+def _print_results(project: Project, run: Run) -> None:
+    """Print the scores that the run made: on validation images, or at least on its labels."""
+    from napari_threestage.cli.results import stage_metrics
+
+    metrics = {str(stage): stage_metrics(run, stage) for stage in run.finished_stages()}
+    on = "validation" if all("validation" in one for one in metrics.values()) else "labelled"
+    title = f"On the {on} images" + (" (which it learned from)" if on == "labelled" else "")
+    out.print(score_table(title, {stage: one[on] for stage, one in metrics.items()}))
+    best = percent(metrics[max(metrics)][on]["miou"]) if metrics else "–"
+    out.print(f"Run {run.id} is finished: mIoU {best} % in the last stage.")
+    out.print(f"Next: threestage evaluate {project.path} --images DIR --masks DIR")

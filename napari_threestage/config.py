@@ -1,0 +1,232 @@
+"""Everything a person may set for a run, checked once and frozen.
+
+The defaults are those of the paper for Cityscapes where it has a number; `presets` holds complete
+recipes as differences from them.  A run writes its configuration to ``config.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from napari_threestage.errors import ConfigError
+from napari_threestage.presets import PRESETS
+
+PAPER_OPERATIONS = (
+    "identity",
+    "autocontrast",
+    "equalize",
+    "rotate",
+    "solarize",
+    "color",
+    "contrast",
+    "brightness",
+    "sharpness",
+    "shear_x",
+    "translate_x",
+    "translate_y",
+    "posterize",
+    "shear_y",
+)
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(Section):
+    """The segmentation network f as blocks: a backbone in five blocks and a decoder."""
+
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2"] = "resnet101"
+    decoder: Literal["aspp", "pyramid"] = "aspp"
+    weights: str = Field("imagenet", description="imagenet, auto, none, or a file")
+    output_stride: Literal[8, 16, 32] = 8
+    aspp_rates: tuple[int, ...] = (6, 12, 18, 24)
+    decoder_channels: int = Field(64, ge=8)
+    batch_norm: Literal["frozen", "live"] = "frozen"
+    align_corners: bool = True
+
+
+class DataConfig(Section):
+    """How crops are drawn and batched."""
+
+    crop: tuple[int, int] = (256, 512)
+    labelled_batch: int = Field(1, ge=1, description="crops from L a step, weakly augmented")
+    whole_set_batch: int = Field(4, ge=0, description="crops from L and U a step")
+    stage1_batch: int = Field(4, ge=1, description="crops from L a step in stage 1")
+    scale: tuple[float, float] = Field((1.0, 1.0), description="range of the random zoom")
+    flip: bool = True
+    flip_vertical: bool = False
+    class_focus: float = Field(
+        0.0, ge=0, le=1, description="share of labelled crops placed on a pixel of a random class"
+    )
+    cache_gigabytes: float = Field(8.0, gt=0, description="memory for decoded images")
+
+
+class AugmentConfig(Section):
+    """The strong operator A (RandAugment, Cutout, CutMix) and with it B."""
+
+    operations: tuple[str, ...] = PAPER_OPERATIONS
+    count: int = Field(3, ge=0, description="operations drawn for each crop")
+    probability: float = Field(0.5, ge=0, le=1, description="chance that a drawn one is applied")
+    max_level: int = Field(9, ge=1, le=10)
+    cutouts: int = Field(3, ge=0)
+    cutout_size: float = Field(32 / 256, gt=0, le=1, description="of the crop's shorter side")
+    cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a box of another")
+    labelled: Literal["weak", "strong"] = "weak"
+
+    @field_validator("operations")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(names) - set(PAPER_OPERATIONS))
+        if unknown:
+            raise ValueError(f"unknown {', '.join(unknown)}; known: {', '.join(PAPER_OPERATIONS)}")
+        return names
+
+
+class LossConfig(Section):
+    """L = L_seg + λ1 L_con + λ2 L_pl (eq. 4, 5)."""
+
+    consistency: float = Field(0.5, ge=0, description="λ1")
+    pseudo: float = Field(0.5, ge=0, description="λ2")
+    threshold: float = Field(0.0, ge=0, lt=1, description="teacher's confidence to count in L_con")
+    ramp_up: float = Field(0.0, ge=0, le=1, description="share of the steps in which λ1 grows")
+    dice: float = Field(0.0, ge=0, description="weight of a Dice term added to L_seg")
+    class_weights: float = Field(
+        0.0, ge=0, le=1, description="power of the inverse class frequency in L_seg"
+    )
+
+
+class OptimiserConfig(Section):
+    """Adam or AdamW with two learning rates."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(3e-5, gt=0)
+    backbone_factor: float = Field(0.1, gt=0, description="backbone's share of the learning rate")
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "poly"] = "constant"
+    clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 = no limit")
+
+
+class TeacherConfig(Section):
+    """θ', the exponential moving average of θ."""
+
+    decay: tuple[tuple[float, float], ...] = Field(
+        ((1 / 3, 0.99), (2 / 3, 0.995), (5 / 6, 0.9975), (1.0, 0.999)),
+        description="(until this share of the steps, decay)",
+    )
+    warm_up: bool = Field(False, description="decay is at most 1 - 1 / (step + 1)")
+    enabled: bool = Field(True, description="off: the student itself is the teacher (Table VI)")
+    in_stage_1: bool = Field(False, description="stage 1 is judged by an average too")
+
+
+class StagesConfig(Section):
+    """Length and start of the stages; the last entry counts for all later stages."""
+
+    steps: tuple[int, ...] = Field((20_000, 60_000), min_length=1)
+    own_blocks: tuple[int, ...] = Field(
+        (0, 2, 1), min_length=1, description="own blocks of the second branch: none, ĝ, g̃"
+    )
+    start_from: Literal["pretrained", "previous"] = "pretrained"
+
+
+class InferenceConfig(Section):
+    """How whole images are predicted, for pseudo-masks and for results alike."""
+
+    flips: bool = False
+    tile: int = Field(1024, ge=64)
+    halo: int = Field(64, ge=0)
+    batch: int = Field(4, ge=1)
+
+
+class Config(Section):
+    """A whole recipe."""
+
+    preset: str = "quick"
+    network: NetworkConfig = NetworkConfig()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    stages: StagesConfig = StagesConfig()
+    inference: InferenceConfig = InferenceConfig()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = Field(0, ge=0, description="CPU threads; 0 = as many as torch chooses")
+    checkpoint_seconds: float = Field(60.0, gt=0)
+    progress_seconds: float = Field(1.0, ge=0)
+
+
+def load_config(preset: str = "quick", changes: dict[str, Any] | None = None) -> Config:
+    """Return a preset with some settings changed.
+
+    Parameters
+    ----------
+    preset
+        Name of an entry of `presets.PRESETS`.
+    changes
+        Dotted names and values, e.g. ``{"loss.consistency": 0.25}``.
+
+    Raises
+    ------
+    ConfigError
+        The preset or a setting is unknown, or a value does not fit.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"There is no preset '{preset}'.", f"Choose one of {', '.join(PRESETS)}.")
+    tree: dict[str, Any] = {"preset": preset}
+    for section, values in PRESETS[preset].items():
+        tree[section] = dict(values) if isinstance(values, dict) else values
+    for name, value in (changes or {}).items():
+        *sections, leaf = name.split(".")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"'{name}' is no setting: '{section}' has no parts.")
+        node[leaf] = value
+    return _validate(tree)
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Split ``key=value``; the value is JSON where it can be read as such, else a string."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise ConfigError(f"'{text}' is no setting.", "Write --set name=value.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def read_config(path: Path) -> Config:
+    """Read the ``config.json`` of a run."""
+    return _validate(json.loads(path.read_text()))
+
+
+def _validate(tree: dict[str, Any]) -> Config:
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"There is no setting '{name}'.", _known_settings(name)) from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            f"Setting '{name}' cannot be {first.get('input')!r}: {reason}."
+        ) from error
+
+
+def _known_settings(name: str) -> str:
+    section = name.split(".")[0]
+    field = Config.model_fields.get(section)
+    model = field.annotation if field else None
+    if isinstance(model, type) and issubclass(model, Section):
+        return f"'{section}' has {', '.join(model.model_fields)}."
+    return f"Known are {', '.join(Config.model_fields)}."

@@ -1,0 +1,49 @@
+"""From files to arrays: images, masks, and which mask belongs to which image."""
+
+from __future__ import annotations
+
+from napari_threestage.ingest.importer import (
+    ImportOptions,
+    ImportReport,
+    import_images,
+    load_image,
+    load_truth,
+)
+from napari_threestage.ingest.masks import (
+    ColourValues,
+    MaskValues,
+    decode_mask,
+    encode_mask,
+    load_mask_values,
+    looks_binary,
+)
+from napari_threestage.ingest.pair import Pairing, Skipped, find_pairs
+from napari_threestage.ingest.read import (
+    IMAGE_SUFFIXES,
+    LoadedImage,
+    is_image_file,
+    read_image,
+    read_mask_array,
+)
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ColourValues",
+    "ImportOptions",
+    "ImportReport",
+    "LoadedImage",
+    "MaskValues",
+    "Pairing",
+    "Skipped",
+    "decode_mask",
+    "encode_mask",
+    "find_pairs",
+    "is_image_file",
+    "import_images",
+    "load_image",
+    "load_mask_values",
+    "load_truth",
+    "looks_binary",
+    "read_image",
+    "read_mask_array",
+]

@@ -1,0 +1,311 @@
+"""Files into the project: many at once, each complete or absent, nothing skipped in silence."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_threestage import store
+from napari_threestage.errors import ImageFileError
+from napari_threestage.ingest.masks import ColourValues, MaskValues, decode_mask, looks_binary
+from napari_threestage.ingest.pair import Skipped, find_pairs
+from napari_threestage.ingest.read import read_image, read_mask_array
+from napari_threestage.store import ImageArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_threestage.project import Project
+
+MOST_CHANNELS = 3  # taken without asking
+SAVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How files are read.
+
+    Attributes
+    ----------
+    mask_values, unlabelled_value
+        What the values of masks mean, see `masks.decode_mask`.
+    axes
+        Axes of the image files, where they do not say.
+    split
+        Whether the images train or only judge.
+    link
+        Refer to OME-Zarr 0.5 images in place instead of copying them.
+    replace_masks
+        Whether a mask from a file may replace ground truth that is there already.
+    """
+
+    mask_values: MaskValues = "index"
+    unlabelled_value: int | None = 255
+    axes: str | None = None
+    split: Literal["train", "validation"] = "train"
+    link: bool = False
+    replace_masks: bool = False
+
+
+@dataclass
+class ImportReport:
+    """What became of each file.
+
+    Attributes
+    ----------
+    imported, unchanged
+        Ids of the images that are new, and of those that were there already.
+    labelled
+        How many images got a mask.
+    failed
+        Files that should have been imported and could not be.
+    ignored
+        Files that are no images, or masks without an image.
+    warnings
+        Sentences for the person.
+    """
+
+    imported: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    labelled: int = 0
+    failed: list[Skipped] = field(default_factory=list)
+    ignored: list[Skipped] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON holds it."""
+        return {
+            "imported": sorted(self.imported),
+            "unchanged": sorted(self.unchanged),
+            "labelled": self.labelled,
+            "failed": [{"file": str(one.path), "reason": one.reason} for one in self.failed],
+            "ignored": [{"file": str(one.path), "reason": one.reason} for one in self.ignored],
+            "warnings": self.warnings,
+        }
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    image_id: str
+    new: bool
+    labelled: bool
+    binary: bool
+    note: str = ""
+
+
+def import_images(
+    project: Project,
+    images: Sequence[Path],
+    masks: Path | None,
+    options: ImportOptions,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ImportReport:
+    """Import files and folders; calling it again imports only what is not there yet.
+
+    Parameters
+    ----------
+    project
+        Where to; its lock for editing must be held.
+    images, masks
+        See `pair.find_pairs`.
+    on_progress
+        Called with the number of files done and of all files.
+
+    Raises
+    ------
+    ImageFileError
+        A folder is missing or holds no image, or no file at all could be imported.
+    """
+    pairing = find_pairs(images, masks)
+    report = ImportReport(ignored=list(pairing.skipped))
+    channels = _expected_channels(project, [image for image, _ in pairing.pairs], options)
+    outcomes: list[_Outcome] = []
+    saved = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        jobs = {
+            pool.submit(_import_pair, project, *pair, options, channels): pair
+            for pair in pairing.pairs
+        }
+        try:
+            for done, job in enumerate(as_completed(jobs), start=1):
+                try:
+                    outcomes.append(job.result())
+                except ImageFileError as error:
+                    report.failed.append(Skipped(_culprit(error, jobs[job]), str(error)))
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    project.save()
+                    saved = time.monotonic()
+                on_progress(done, len(jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
+            project.save()
+    _summarise(outcomes, report)
+    if not outcomes and report.failed:
+        raise ImageFileError(
+            f"Nothing was imported: {report.failed[0].reason}",
+            f"{len(report.failed)} files have problems." if len(report.failed) > 1 else "",
+        )
+    return report
+
+
+def _import_pair(
+    project: Project,
+    image_path: Path,
+    mask_path: Path | None,
+    options: ImportOptions,
+    channels: int,
+) -> _Outcome:
+    image = load_image(image_path, options.axes)
+    _check_channels(project, image_path, image, channels)
+    truth = binary = None
+    if mask_path is not None:
+        truth, binary = load_truth(mask_path, project, options)
+        _check_size(image_path, image, mask_path, truth)
+    link = image_path.resolve() if options.link else None
+    record, new = project.add_image(_stem(image_path), image, options.split, link)
+    if truth is None:
+        return _Outcome(record.id, new, False, False)
+    truth = truth.reshape(record.label_shape)
+    old = project.read_labels(record.id)
+    if old is not None and not options.replace_masks and not np.array_equal(old, truth):
+        note = (
+            f"{image_path.name} has other ground truth already, which was kept; "
+            "--replace-masks would replace it."
+        )
+        return _Outcome(record.id, new, False, False, note)
+    if old is None or options.replace_masks:
+        project.write_ground_truth(record.id, truth, "imported")
+    return _Outcome(record.id, new, True, bool(binary))
+
+
+def load_image(path: Path, axes: str | None = None) -> ImageArray:
+    """Read a file or an OME-Zarr folder as an image with the axes ``c``, ``y``, ``x`` at least."""
+    if not path.is_dir():
+        loaded = read_image(path, axes=axes)
+        return ImageArray(
+            loaded.array, loaded.axes, loaded.scale, loaded.unit, loaded.channel_names
+        )
+    image = store.read_ome_zarr(path)
+    order = [axis for axis in "tczyx" if axis in image.axes]
+    if set(image.axes) - set("tczyx") or not {"y", "x"} <= set(image.axes):
+        raise ImageFileError(f"{path.name} has the axes {image.axes}.", "They have to be t c z y x.")
+    try:
+        data = np.asarray(image.data[...]).transpose([image.axes.index(axis) for axis in order])
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ImageFileError(f"{path.name} is damaged ({error}).", "Write it again.") from error
+    if "c" not in order:
+        place = order.index("t") + 1 if "t" in order else 0
+        order.insert(place, "c")
+        data = np.expand_dims(data, place)
+    return ImageArray(data, "".join(order), image.scale, image.unit, image.channel_names)
+
+
+def load_truth(path: Path, project: Project, options: ImportOptions) -> tuple[np.ndarray, bool]:
+    """Read a mask as ground truth (0 = not labelled, 1..C), and whether it looks like 0 and 255."""
+    colourful = options.mask_values == "rgb" or isinstance(options.mask_values, ColourValues)
+    if path.is_dir():
+        raw = np.asarray(store.read_ome_zarr(path).data[...])
+    else:
+        raw = read_mask_array(path, palette_colours=colourful)
+    try:
+        truth = decode_mask(
+            raw,
+            len(project.classes),
+            values=options.mask_values,
+            unlabelled_value=options.unlabelled_value,
+            colours=[entry.color for entry in project.classes],
+        )
+    except ImageFileError as error:
+        raise ImageFileError(f"{path.name}: {error.message}", error.hint) from error
+    return truth, looks_binary(raw)
+
+
+def _expected_channels(project: Project, paths: Sequence[Path], options: ImportOptions) -> int:
+    """Return the number of channels of the project, or of the first readable image; 0 if none.
+
+    Raises
+    ------
+    ImageFileError
+        That image has more channels than can be taken without asking.
+    """
+    if project.images or project.channels is not None:
+        return project.n_channels
+    for path in paths:
+        try:
+            channels = _n_channels(load_image(path, options.axes))
+        except ImageFileError:
+            continue
+        if channels > MOST_CHANNELS:
+            raise ImageFileError(
+                f"{path.name} has {channels} channels, and it is not said which to use.",
+                "Choose some with --channels, e.g. --channels 0,1,2.",
+            )
+        return channels
+    return 0
+
+
+def _n_channels(image: ImageArray) -> int:
+    return int(image.data.shape[image.axes.index("c")])
+
+
+def _check_channels(project: Project, path: Path, image: ImageArray, expected: int) -> None:
+    count, wanted = _n_channels(image), project.channels
+    if wanted is not None:
+        if count > 1 and max(wanted) >= count:
+            raise ImageFileError(
+                f"{path.name} has {count} channels, the project uses channel {max(wanted)}.",
+                "Channels are numbered from 0; choose others with --channels.",
+            )
+        return
+    if expected and count not in (1, expected):
+        raise ImageFileError(
+            f"{path.name} has {count} channels, the other images have {expected}.",
+            "Choose the channels of all images with --channels, e.g. --channels 0.",
+        )
+
+
+def _check_size(image_path: Path, image: ImageArray, mask_path: Path, truth: np.ndarray) -> None:
+    expected = tuple(
+        size for axis, size in zip(image.axes, image.data.shape, strict=True) if axis != "c"
+    )
+    squeezed = [tuple(n for n in shape if n > 1) for shape in (expected, truth.shape)]
+    if squeezed[0] != squeezed[1]:
+        sizes = (" x ".join(map(str, reversed(shape))) for shape in (truth.shape, expected))
+        raise ImageFileError(
+            "Mask {} is {} pixels, its image {} is {}.".format(
+                mask_path.name, next(sizes), image_path.name, next(sizes)
+            ),
+            "A mask has to have the size of its image.",
+        )
+
+
+def _culprit(error: ImageFileError, pair: tuple[Path, Path | None]) -> Path:
+    image, mask = pair
+    return mask if mask is not None and mask.name in error.message else image
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (".ome.zarr", ".ome.tiff", ".ome.tif", path.suffix):
+        if suffix and name.lower().endswith(suffix.lower()):
+            return name[: -len(suffix)]
+    return name
+
+
+def _summarise(outcomes: list[_Outcome], report: ImportReport) -> None:
+    report.imported = sorted(one.image_id for one in outcomes if one.new)
+    report.unchanged = sorted(one.image_id for one in outcomes if not one.new)
+    labelled = [one for one in outcomes if one.labelled]
+    report.labelled = len(labelled)
+    report.warnings += [one.note for one in outcomes if one.note]
+    if labelled and all(one.binary for one in labelled):
+        report.warnings.append(
+            "All masks hold only 0 and 255, and 255 was taken as not labelled. If 255 is a class, "
+            'import with --mask-values FILE where FILE holds {"0": 1, "255": 2}, and '
+            "--replace-masks."
+        )

@@ -1,0 +1,80 @@
+"""The recipes, as data: differences from the defaults of `config.Config`.
+
+``paper-voc`` and ``paper-cityscapes`` carry the numbers of the paper and, where it is silent, those
+of its published script.  ``quick`` and ``balanced`` are ours and earn their place on real data; see
+``docs/quick.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "network": {
+            "backbone": "mobilenet_v2",
+            "decoder": "pyramid",
+            "weights": "auto",
+            "output_stride": 16,
+            "batch_norm": "live",
+            "align_corners": False,
+        },
+        "data": {
+            "crop": (96, 96),
+            "labelled_batch": 4,
+            "whole_set_batch": 4,
+            "stage1_batch": 4,
+            "scale": (0.75, 1.33),
+            "flip_vertical": True,
+            "class_focus": 0.5,
+        },
+        "augment": {
+            "operations": (
+                "identity",
+                "autocontrast",
+                "rotate",
+                "color",
+                "contrast",
+                "brightness",
+                "sharpness",
+                "shear_x",
+                "shear_y",
+                "translate_x",
+                "translate_y",
+            ),
+            "cutout_size": 0.125,
+            "cutmix": 0.5,
+        },
+        "loss": {"consistency": 1.0, "pseudo": 0.5, "threshold": 0.9, "dice": 0.5},
+        "optimiser": {
+            "name": "adamw",
+            "learning_rate": 1e-3,
+            "backbone_factor": 0.3,
+            "weight_decay": 1e-4,
+            "schedule": "poly",
+            "clip": 1.0,
+        },
+        "teacher": {"decay": ((1.0, 0.99),), "warm_up": True, "in_stage_1": True},
+        "stages": {"steps": (300, 400), "start_from": "previous"},
+    },
+    "paper-cityscapes": {},
+    "paper-voc": {
+        "data": {
+            "crop": (321, 321),
+            "labelled_batch": 1,
+            "whole_set_batch": 9,
+            "stage1_batch": 10,
+            "scale": (0.5, 1.5),
+        },
+        "augment": {"cutout_size": 32 / 321},
+        "loss": {"consistency": 0.25, "pseudo": 0.25},
+        "stages": {"steps": (10_000, 60_000)},
+    },
+}
+PRESETS["balanced"] = PRESETS["quick"] | {
+    "network": PRESETS["quick"]["network"] | {"backbone": "resnet50", "decoder_channels": 128},
+    "data": PRESETS["quick"]["data"]
+    | {"crop": (256, 256), "labelled_batch": 8, "whole_set_batch": 8, "stage1_batch": 8},
+    "teacher": {"decay": ((1.0, 0.996),), "warm_up": True, "in_stage_1": True},
+    "stages": {"steps": (2_000, 4_000), "start_from": "previous"},
+}

@@ -1,0 +1,394 @@
+"""The project: one folder with images, labels, runs and exports.
+
+``project.json`` lists classes, channels and images; everything else is found from there.  A second
+process may read at any time; whoever writes holds a lock (`Project.editing`, `Project.running`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_threestage import store
+from napari_threestage.errors import ImageFileError, ProjectError
+from napari_threestage.locks import hold_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SCHEMA = 1
+GROUND_TRUTH = "ground_truth"
+PALETTE = (
+    (70, 110, 180),
+    (240, 140, 40),
+    (60, 160, 80),
+    (210, 60, 70),
+    (150, 100, 190),
+    (140, 90, 70),
+    (230, 120, 190),
+    (190, 190, 60),
+    (40, 180, 190),
+    (130, 130, 130),
+)
+
+
+class LabelClass(BaseModel):
+    """One class; its index is its place in the project's list, from 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(min_length=1)
+    color: tuple[int, int, int]
+
+
+class ImageRecord(BaseModel):
+    """What ``project.json`` knows of an image, so that listing needs no look at the pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    name: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    sha256: str
+    split: Literal["train", "validation"] = "train"
+    linked: str | None = None
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.shape[self.axes.index("c")]
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of its label sets: that of the image without channels."""
+        return tuple(
+            size for axis, size in zip(self.axes, self.shape, strict=True) if axis != "c"
+        )
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes over z and t; each is a sample."""
+        return int(np.prod(self.label_shape[:-2], dtype=int))
+
+
+class ProjectFile(BaseModel):
+    """The content of ``project.json``."""
+
+    model_config = ConfigDict(extra="forbid")
+    schema_version: int = SCHEMA
+    name: str
+    classes: list[LabelClass]
+    channels: list[int] | None = None
+    normalisation: Literal["auto", "range", "percentile"] = "auto"
+    images: dict[str, ImageRecord] = {}
+
+
+class Project:
+    """A project on disk.
+
+    Parameters
+    ----------
+    path
+        The project's folder.
+
+    Raises
+    ------
+    ProjectError
+        The folder is no project, is damaged, or belongs to a newer version of this program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._file = _read_project_file(self.path)
+        self._changing = threading.Lock()
+
+    @classmethod
+    def create(
+        cls, path: Path, classes: Sequence[LabelClass], channels: Sequence[int] | None = None
+    ) -> Project:
+        """Make a new project in a folder that is empty or does not exist."""
+        path = Path(path)
+        if (path / "project.json").exists():
+            raise ProjectError(f"{path} is a project already.", "Choose another folder.")
+        if path.is_dir() and any(path.iterdir()):
+            raise ProjectError(f"{path} is not empty.", "Choose a new or an empty folder.")
+        _check_classes(classes)
+        content = ProjectFile(
+            name=path.resolve().name,
+            classes=list(classes),
+            channels=list(channels) if channels is not None else None,
+        )
+        try:
+            for folder in ("images", "runs", "exports"):
+                (path / folder).mkdir(parents=True, exist_ok=True)
+            store.write_json(path / "project.json", content.model_dump(mode="json"))
+        except OSError as error:
+            raise _not_writable(path, error) from error
+        return cls(path)
+
+    @property
+    def classes(self) -> list[LabelClass]:
+        """The classes; the first has index 1."""
+        return self._file.classes
+
+    @property
+    def images(self) -> Mapping[str, ImageRecord]:
+        """The images by id, in the order of import."""
+        return self._file.images
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels that training and prediction use; 0 without images."""
+        if self._file.channels is not None:
+            return len(self._file.channels)
+        return next((record.channels for record in self.images.values()), 0)
+
+    @property
+    def channels(self) -> list[int] | None:
+        """The channels that training and prediction use, None for all."""
+        return self._file.channels
+
+    @property
+    def normalisation(self) -> str:
+        """How pixel values become uint8, see `planes.to_bytes`."""
+        return self._file.normalisation
+
+    def reload(self) -> None:
+        """Read ``project.json`` again."""
+        self._file = _read_project_file(self.path)
+
+    @contextmanager
+    def editing(self) -> Iterator[None]:
+        """Hold the lock of whoever changes images, classes or ground truth."""
+        with hold_lock(self.path / ".edit.lock", f"Project {self.path} is being changed"):
+            self.reload()
+            yield
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Hold the lock of whoever trains."""
+        with hold_lock(self.path / ".run.lock", f"A run of project {self.path} is going on"):
+            yield
+
+    def save(self) -> None:
+        """Write ``project.json``, complete or not at all."""
+        with self._changing:
+            content = self._file.model_dump(mode="json")
+        try:
+            store.write_json(self.path / "project.json", content)
+        except OSError as error:
+            raise _not_writable(self.path, error) from error
+
+    def set_channels(self, channels: Sequence[int]) -> None:
+        """Choose the channels that training and prediction use."""
+        self._file.channels = list(channels)
+
+    def image_path(self, image_id: str) -> Path:
+        """Folder of an image's OME-Zarr."""
+        return self.path / "images" / f"{image_id}.ome.zarr"
+
+    def add_image(
+        self,
+        name: str,
+        image: store.ImageArray,
+        split: Literal["train", "validation"] = "train",
+        link: Path | None = None,
+    ) -> tuple[ImageRecord, bool]:
+        """Store an image and record it; the same pixels under the same name are stored once.
+
+        Several threads may call this at the same time.
+
+        Parameters
+        ----------
+        link
+            An OME-Zarr 0.5 image whose arrays are referred to in place instead of being copied.
+
+        Returns
+        -------
+        The record, and whether it is new.  `save` makes it permanent.
+        """
+        array = np.asarray(image.data)
+        digest = content_hash(array)
+        image_id = f"{_slug(name)}-{digest[:8]}"
+        if image_id in self.images:
+            return self.images[image_id], False
+        path = self.image_path(image_id)
+        if store.read_attributes(path) is None:
+            shutil.rmtree(path, ignore_errors=True)
+            attributes = {"name": name, "sha256": digest}
+            if link is None:
+                store.write_image(path, image, attributes)
+            else:
+                store.link_image(path, link, attributes)
+        record = ImageRecord(
+            id=image_id,
+            name=name,
+            axes=image.axes,
+            shape=array.shape,
+            dtype=str(array.dtype),
+            sha256=digest,
+            split=split,
+            linked=str(link) if link else None,
+        )
+        with self._changing:
+            self._file.images[image_id] = record
+        return record, True
+
+    def read_image(self, image_id: str) -> store.ImageArray:
+        """Open an image; its pixels are read when they are asked for."""
+        return store.read_ome_zarr(self.image_path(image_id))
+
+    def write_ground_truth(self, image_id: str, truth: np.ndarray, source: str) -> None:
+        """Replace an image's ground truth as a whole, and note where new pixels come from.
+
+        Parameters
+        ----------
+        truth
+            Shape `ImageRecord.label_shape`; 0 = not labelled, 1..C.
+        source
+            ``imported``, ``painted`` or what was accepted, e.g. ``stage-2 of run …``.
+        """
+        record = self.images[image_id]
+        if truth.shape != record.label_shape:
+            raise ImageFileError(
+                f"The mask of {record.name} is {_size(truth.shape)} pixels, "
+                f"the image {_size(record.label_shape)}.",
+                "A mask has to have the size of its image.",
+            )
+        self._write_provenance(image_id, truth, source)
+        counts = np.bincount(truth.ravel(), minlength=len(self.classes) + 1)
+        self.write_labels(
+            image_id,
+            GROUND_TRUTH,
+            truth,
+            {"pixels": counts.tolist(), "source": source},
+        )
+
+    def write_labels(
+        self, image_id: str, name: str, labels: np.ndarray, attributes: Mapping[str, Any]
+    ) -> None:
+        """Replace a label set as a whole; it carries the hash of the image it belongs to."""
+        entries = {"image_sha256": self.images[image_id].sha256, "time": time.time(), **attributes}
+        store.publish_labels(self.image_path(image_id), name, labels, self.classes, entries)
+
+    def read_labels(self, image_id: str, name: str = GROUND_TRUTH) -> np.ndarray | None:
+        """Read a label set whole; None if there is none or it belongs to other pixels."""
+        attributes = self.label_attributes(image_id, name)
+        if attributes is None:
+            return None
+        array = store.read_labels(self.image_path(image_id), name)
+        return None if array is None else np.asarray(array[...])
+
+    def label_attributes(self, image_id: str, name: str = GROUND_TRUTH) -> dict[str, Any] | None:
+        """Return what is noted with a label set: pixels per class, source, time."""
+        attributes = store.read_attributes(self.image_path(image_id) / "labels" / name)
+        if attributes and attributes.get("image_sha256") != self.images[image_id].sha256:
+            raise ProjectError(
+                f"The label set {name} of {image_id} belongs to other pixels.",
+                "Somebody moved or replaced files in images/; put them back.",
+            )
+        return attributes
+
+    def label_counts(self, image_id: str) -> np.ndarray:
+        """Return the number of pixels (C + 1,) not labelled and of each class."""
+        attributes = self.label_attributes(image_id)
+        counts = np.zeros(len(self.classes) + 1, np.int64)
+        if attributes is None:
+            counts[0] = int(np.prod(self.images[image_id].label_shape))
+        else:
+            counts[: len(attributes["pixels"])] = attributes["pixels"]
+        return counts
+
+    def _write_provenance(self, image_id: str, truth: np.ndarray, source: str) -> None:
+        """Keep, per pixel, the source of its ground truth; unchanged pixels keep theirs."""
+        path = self.image_path(image_id) / "provenance"
+        old = self.read_labels(image_id)
+        names: list[str] = (store.read_attributes(path) or {}).get("sources", [])
+        if source not in names:
+            names = [*names, source]
+        origin = np.where(truth > 0, names.index(source) + 1, 0).astype(np.uint8)
+        if old is not None and (path / "0").exists():
+            origin = np.where(old == truth, store.read_map(path / "0"), origin)
+        store.write_map(path / "0", origin, self.images[image_id].axes.replace("c", ""))
+        store.write_group_attributes(path, {"sources": names})
+
+
+def content_hash(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array's type, shape and values."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def default_classes(names: Sequence[str]) -> list[LabelClass]:
+    """Give names the colours of a palette that colour-blind people can tell apart."""
+    return [
+        LabelClass(name=name, color=PALETTE[index % len(PALETTE)])
+        for index, name in enumerate(names)
+    ]
+
+
+def _read_project_file(path: Path) -> ProjectFile:
+    file = path / "project.json"
+    if not path.is_dir():
+        raise ProjectError(f"There is no folder {path}.", f"Make it with: threestage init {path}")
+    try:
+        content = file.read_text()
+    except FileNotFoundError:
+        raise ProjectError(
+            f"{path} is no project: it has no project.json.", f"Make one: threestage init {path}"
+        ) from None
+    except OSError as error:
+        raise ProjectError(f"{file} cannot be read ({error.strerror}).") from error
+    try:
+        raw = json.loads(content)
+        if int(raw.get("schema_version", SCHEMA)) > SCHEMA:
+            raise ProjectError(
+                f"Project {path} was made by a newer version of this program "
+                f"(schema {raw['schema_version']}, this one knows {SCHEMA}).",
+                "Update: pip install --upgrade napari-threestage",
+            )
+        return ProjectFile.model_validate(raw)
+    except (ValueError, AttributeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise ProjectError(
+            f"{file} is damaged ({reason}).", "Restore it from a copy of the project."
+        ) from error
+
+
+def _check_classes(classes: Sequence[LabelClass]) -> None:
+    names = [entry.name for entry in classes]
+    if len(names) < 2:
+        raise ProjectError(
+            "A project needs at least two classes.",
+            "Background is a class too: --classes background,nucleus",
+        )
+    if len(set(names)) < len(names):
+        raise ProjectError("Two classes have the same name.", "Give each class a name of its own.")
+    if len(names) > 254:
+        raise ProjectError("A project can have 254 classes at most.")
+
+
+def _not_writable(path: Path, error: OSError) -> ProjectError:
+    return ProjectError(
+        f"{path} cannot be written ({error.strerror}).", "Choose a folder that you may write to."
+    )
+
+
+def _slug(name: str) -> str:
+    """Turn a name from outside into part of a file name that is safe everywhere."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "image"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(str(side) for side in reversed(shape))

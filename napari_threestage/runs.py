@@ -1,0 +1,212 @@
+"""A run on disk: its configuration, inputs, events, models and pseudo-masks.
+
+The folder is the protocol between the trainer and everyone else: ``process.json`` says who trains,
+``heartbeat`` that it lives, ``events.jsonl`` what happens, ``control.json`` what it is asked to do.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_threestage import store
+from napari_threestage.config import Config, read_config
+from napari_threestage.errors import ProjectError
+from napari_threestage.events import Event, Failed, Finished, StageFinished, StoppedEvent, read_events
+from napari_threestage.locks import is_alive, this_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_threestage.project import Project
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What a run was made from, frozen with its configuration.
+
+    Attributes
+    ----------
+    images
+        Content hash of each image of L and U, by id.
+    labels
+        Hash of each ground truth, by image id; images of validation are not among them.
+    pixels
+        Labelled pixels of each class.
+    classes
+        Names and colours, in order.
+    """
+
+    images: dict[str, str]
+    labels: dict[str, str]
+    pixels: dict[str, int]
+    classes: list[dict[str, Any]]
+    channels: list[int] | None
+    n_channels: int
+    normalisation: str
+    first_stage: int
+    last_stage: int
+    seed: int
+    device: str
+    threads: int
+    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    based_on: str | None = None
+
+
+class Run:
+    """A run folder.
+
+    Parameters
+    ----------
+    path
+        ``runs/<run id>`` of a project.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.config: Config = read_config(path / "config.json")
+            self.inputs = RunInputs(**json.loads((path / "inputs.json").read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise ProjectError(
+                f"Run {path.name} is damaged ({error}).", f"Remove the folder {path}."
+            ) from error
+
+    @classmethod
+    def create(cls, project: Project, config: Config, inputs: RunInputs) -> Run:
+        """Make the folder of a new run, named by the time and the preset."""
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.preset}"
+        number, path = 1, project.path / "runs" / stem
+        while path.exists():
+            number += 1
+            path = project.path / "runs" / f"{stem}-{number}"
+        path.mkdir(parents=True)
+        store.write_json(path / "inputs.json", asdict(inputs))
+        store.write_json(path / "config.json", config.model_dump(mode="json"))
+        return cls(path)
+
+    @property
+    def id(self) -> str:
+        """Name of the run."""
+        return self.path.name
+
+    @property
+    def events_path(self) -> Path:
+        """The file that grows by one line an event."""
+        return self.path / "events.jsonl"
+
+    def stage_path(self, stage: int) -> Path:
+        """Folder of a stage."""
+        return self.path / f"stage-{stage}"
+
+    def model_path(self, stage: int) -> Path:
+        """The segmenter of a stage."""
+        return self.stage_path(stage) / "model.safetensors"
+
+    def finished_stages(self) -> list[int]:
+        """Return the stages whose model, masks and scores are complete."""
+        return sorted(
+            int(path.parent.name.removeprefix("stage-"))
+            for path in self.path.glob("stage-*/metrics.json")
+        )
+
+    def write_mask(
+        self, stage: int, image_id: str, mask: np.ndarray, confidence: np.ndarray, axes: str
+    ) -> None:
+        """Keep a stage's pseudo-mask (1..C) and confidence (0..255) of an image."""
+        folder = self.stage_path(stage)
+        for kind in ("masks", "confidence"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        store.write_map(folder / "confidence" / image_id, confidence, axes)
+        store.write_map(folder / "masks" / image_id, mask, axes)
+
+    def has_mask(self, stage: int, image_id: str) -> bool:
+        """Whether the stage's pseudo-mask of this image is complete."""
+        return (self.stage_path(stage) / "masks" / image_id).is_dir()
+
+    def read_mask(self, stage: int, image_id: str) -> np.ndarray:
+        """Return a stage's pseudo-mask of an image, 1..C."""
+        return store.read_map(self.stage_path(stage) / "masks" / image_id)
+
+    def read_confidence(self, stage: int, image_id: str) -> np.ndarray:
+        """Return the confidence that goes with a pseudo-mask, 0..255."""
+        return store.read_map(self.stage_path(stage) / "confidence" / image_id)
+
+    def record(self, event: Event) -> None:
+        """Append an event; the line is on disk when this returns."""
+        with self.events_path.open("a") as file:
+            file.write(event.to_json() + "\n")
+
+    def enter_process(self) -> None:
+        """Note that this process trains the run, and forget old requests."""
+        (self.path / "control.json").unlink(missing_ok=True)
+        store.write_json(self.path / "process.json", this_process())
+
+    def beat(self) -> None:
+        """Show that the trainer lives."""
+        (self.path / "heartbeat").touch()
+
+    def request_stop(self) -> None:
+        """Ask the trainer to save and end."""
+        store.write_json(self.path / "control.json", {"command": "stop"})
+
+    def stop_requested(self) -> bool:
+        """Whether somebody asked for the end."""
+        return (self.path / "control.json").exists()
+
+    def state(self) -> str:
+        """Return ``running``, ``finished``, ``stopped``, ``failed`` or ``interrupted``."""
+        if self.is_running():
+            return "running"
+        ends = {Finished: "finished", StoppedEvent: "stopped", Failed: "failed"}
+        last = "interrupted"
+        for event in read_events(self.events_path):
+            last = ends.get(type(event), "interrupted")
+        return last
+
+    def is_running(self) -> bool:
+        """Whether the process that trains this run is alive."""
+        try:
+            return is_alive(json.loads((self.path / "process.json").read_text()))
+        except (OSError, ValueError):
+            return False
+
+    def leave_process(self) -> None:
+        """Note that no process trains the run any more."""
+        (self.path / "process.json").unlink(missing_ok=True)
+
+    def stage_seconds(self) -> dict[int, float]:
+        """Return how long each finished stage took."""
+        events = read_events(self.events_path)
+        return {event.stage: event.seconds for event in events if isinstance(event, StageFinished)}
+
+
+def list_runs(project: Project) -> list[Run]:
+    """Return the runs of a project, oldest first; folders without a configuration are no runs."""
+    folders = sorted((project.path / "runs").glob("*/config.json"))
+    return [Run(path.parent) for path in folders]
+
+
+def find_run(project: Project, run_id: str | None = None) -> Run:
+    """Return a run by its name, or the latest one.
+
+    Raises
+    ------
+    ProjectError
+        There is no such run.
+    """
+    runs = list_runs(project)
+    chosen = [run for run in runs if run_id in (None, run.id)]
+    if not chosen:
+        known = ", ".join(run.id for run in runs) or "none yet"
+        what = f"no run {run_id}" if run_id else "no run"
+        raise ProjectError(
+            f"Project {project.path} has {what}; there are: {known}.",
+            f"Start one: threestage run {project.path}",
+        )
+    return chosen[-1]

@@ -1,0 +1,343 @@
+"""OME-Zarr on disk; the only module that imports zarr.
+
+Images are written once.  A label set is replaced as a whole: the new array is written beside the
+old one as a new revision and the group's metadata, one small file that is swapped atomically,
+points to it.  So a reader sees the old or the new label set, never a mixture, and a killed writer
+leaves only an array that nothing points to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaozarrs
+import zarr
+from yaozarrs import v05
+
+from napari_threestage.errors import ImageFileError, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+CHUNK = 1024
+PYRAMID_ABOVE = 2048  # longer sides get coarser levels, for viewers
+NAMESPACE = "threestage"  # our own entries in the attributes of a group
+
+
+@dataclass(frozen=True)
+class ImageArray:
+    """An image as it lies on disk; `data` is read lazily.
+
+    Attributes
+    ----------
+    data
+        Array with the axes `axes`, a subset of ``tczyx`` in that order.
+    scale, unit
+        Size of a pixel along each axis where known.
+    """
+
+    data: Any
+    axes: str
+    scale: dict[str, float] = field(default_factory=dict)
+    unit: dict[str, str] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that is complete or absent."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("w") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_image(path: Path, image: ImageArray, attributes: Mapping[str, Any]) -> None:
+    """Write an OME-Zarr 0.5 image at `path`, complete or not at all.
+
+    Parameters
+    ----------
+    path
+        Folder that does not exist yet.
+    image
+        The array, with its axes, scale and units.
+    attributes
+        Our own entries, kept under `NAMESPACE`.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        levels = _pyramid(np.asarray(image.data), _mean_of_four)
+        _write_levels(temporary, levels, image.axes, "")
+        ome = {"version": "0.5", "multiscales": [_multiscale(image, levels)]}
+        _write_group(temporary, ome, attributes)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def link_image(path: Path, source: Path, attributes: Mapping[str, Any]) -> None:
+    """Make an image whose arrays are symbolic links to those of an OME-Zarr 0.5 image.
+
+    Raises
+    ------
+    ImageFileError
+        The source has another version or other axes than this program writes.
+    """
+    content = json.loads((source / "zarr.json").read_text()) if source.is_dir() else {}
+    ome = content.get("attributes", {}).get("ome", {})
+    multiscale = (ome.get("multiscales") or [{}])[0]
+    axes = "".join(axis["name"] for axis in multiscale.get("axes", []))
+    if axes not in {"cyx", "czyx", "tcyx", "tczyx"}:
+        raise ImageFileError(
+            f"{source.name} cannot be linked.",
+            "Only OME-Zarr 0.5 images with the axes (t) c (z) y x can; import without --link.",
+        )
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        for number, dataset in enumerate(multiscale["datasets"]):
+            temporary.mkdir(parents=True, exist_ok=True)
+            (temporary / str(number)).symlink_to(source / dataset["path"])
+            dataset["path"] = str(number)
+        _write_group(temporary, {"version": "0.5", "multiscales": [multiscale]}, attributes)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_ome_zarr(path: Path) -> ImageArray:
+    """Open the full resolution of an OME-Zarr 0.4 or 0.5 image.
+
+    Raises
+    ------
+    ImageFileError
+        The folder is no OME-Zarr image or is damaged.
+    """
+    try:
+        group = zarr.open_group(path, mode="r")
+        attributes = dict(group.attrs)
+        ome: Any = attributes.get("ome", attributes)
+        multiscale = ome["multiscales"][0]
+        dataset = multiscale["datasets"][0]
+        data = group[dataset["path"]]
+        names = [axis["name"] for axis in multiscale["axes"]]
+        scale = dict(zip(names, dataset["coordinateTransformations"][0]["scale"], strict=True))
+        unit = {axis["name"]: axis["unit"] for axis in multiscale["axes"] if axis.get("unit")}
+        channels = tuple(
+            str(entry.get("label", number))
+            for number, entry in enumerate(ome.get("omero", {}).get("channels", []))
+        )
+    except Exception as error:  # zarr, codecs and damaged metadata raise many kinds
+        raise ImageFileError(
+            f"{path.name} cannot be opened as an OME-Zarr image ({type(error).__name__}: {error}).",
+            "It has to be OME-Zarr 0.4 or 0.5; write it again or convert it to TIFF.",
+        ) from error
+    return ImageArray(data, "".join(names), scale, unit, channels)
+
+
+def publish_labels(
+    image_path: Path, name: str, labels: np.ndarray, classes: Sequence[Any], attributes: Mapping[str, Any]
+) -> None:
+    """Replace the label set `name` of an image by `labels`, as a whole.
+
+    Parameters
+    ----------
+    image_path
+        The OME-Zarr image.
+    labels
+        uint8 or uint16, the image's shape without its channels; 0 = not labelled, 1..C classes.
+    classes
+        Objects with `name` and `color` (red, green, blue), in order.
+    attributes
+        Our own entries, kept under `NAMESPACE`.
+    """
+    source = read_ome_zarr(image_path)
+    axes = source.axes.replace("c", "")
+    image = ImageArray(labels, axes, source.scale, source.unit)
+    group = image_path / "labels" / name
+    old = _revision(group)
+    revision = f"{int(old or 0) + 1:04d}"
+    _remove_other_revisions(group, old)
+    levels = _pyramid(labels, _one_of_four)
+    _write_levels(group, levels, axes, f"{revision}-")
+    ome = {
+        "version": "0.5",
+        "multiscales": [_multiscale(image, levels, f"{revision}-")],
+        "image-label": _image_label(classes),
+    }
+    v05.LabelImage.model_validate(ome)
+    _write_group(group, ome, attributes)
+    _list_label_set(image_path / "labels", name)
+
+
+def read_labels(image_path: Path, name: str) -> Any:
+    """Return the array of a label set, read lazily, or None if there is no such set."""
+    group = image_path / "labels" / name
+    for _ in range(3):  # a revision may be replaced between the two reads
+        revision = _revision(group)
+        if revision is None:
+            return None
+        try:
+            return zarr.open_array(group / f"{revision}-0", mode="r")
+        except FileNotFoundError:
+            continue
+    raise ProjectError(f"The label set {name} of {image_path.name} is damaged.", "Restore a copy.")
+
+
+def read_attributes(group: Path) -> dict[str, Any] | None:
+    """Return our own entries of a group without opening its arrays; None if it does not exist."""
+    try:
+        content = json.loads((group / "zarr.json").read_text())
+    except FileNotFoundError:
+        return None
+    attributes: dict[str, Any] = content.get("attributes", {}).get(NAMESPACE, {})
+    return attributes
+
+
+def write_group_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Make a folder a zarr group with our own entries and no OME metadata."""
+    path.mkdir(parents=True, exist_ok=True)
+    content = {"zarr_format": 3, "node_type": "group", "attributes": {NAMESPACE: dict(attributes)}}
+    write_json(path / "zarr.json", content)
+
+
+def write_map(path: Path, values: np.ndarray, axes: str) -> None:
+    """Write a plain array (a pseudo-mask or confidence of a run), complete or absent."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        _write_array(temporary, values, axes)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_map(path: Path) -> np.ndarray:
+    """Read an array of `write_map` whole."""
+    return np.asarray(zarr.open_array(path, mode="r")[...])
+
+
+def validate(path: Path) -> None:
+    """Check a store against the OME-Zarr specification; errors as yaozarrs raises them."""
+    yaozarrs.validate_zarr_store(path)
+
+
+def _write_array(path: Path, values: np.ndarray, axes: str) -> None:
+    chunks = tuple(
+        min(size, CHUNK) if axis in "yx" else 1
+        for axis, size in zip(axes, values.shape, strict=True)
+    )
+    array = zarr.create_array(
+        path, shape=values.shape, dtype=values.dtype, chunks=chunks, dimension_names=list(axes)
+    )
+    array[...] = values
+
+
+def _write_group(path: Path, ome: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    entries = {"ome": ome, NAMESPACE: dict(attributes)}
+    content = {"zarr_format": 3, "node_type": "group", "attributes": entries}
+    write_json(path / "zarr.json", content)
+
+
+def _write_levels(path: Path, levels: Sequence[np.ndarray], axes: str, prefix: str) -> None:
+    for number, level in enumerate(levels):
+        _write_array(path / f"{prefix}{number}", level, axes)
+
+
+def _multiscale(
+    image: ImageArray, levels: Sequence[np.ndarray], prefix: str = ""
+) -> dict[str, Any]:
+    axes = []
+    for axis in image.axes:
+        entry = {"name": axis, "type": AXIS_TYPES[axis]}
+        if axis in image.unit:
+            entry["unit"] = image.unit[axis]
+        axes.append(entry)
+    datasets = []
+    for number, level in enumerate(levels):
+        factors = (full / size for full, size in zip(levels[0].shape, level.shape, strict=True))
+        scale = [
+            image.scale.get(axis, 1.0) * factor
+            for axis, factor in zip(image.axes, factors, strict=True)
+        ]
+        transformation = {"type": "scale", "scale": scale}
+        datasets.append(
+            {"path": f"{prefix}{number}", "coordinateTransformations": [transformation]}
+        )
+    return {"axes": axes, "datasets": datasets}
+
+
+def _image_label(classes: Sequence[Any]) -> dict[str, Any]:
+    """Return names and colours; 0 is not labelled and transparent."""
+    colors = [{"label-value": 0, "rgba": [0, 0, 0, 0]}]
+    properties: list[dict[str, Any]] = [{"label-value": 0, "class": "not labelled"}]
+    for value, entry in enumerate(classes, start=1):
+        colors.append({"label-value": value, "rgba": [*entry.color, 255]})
+        properties.append({"label-value": value, "class": entry.name})
+    return {
+        "version": "0.5",
+        "colors": colors,
+        "properties": properties,
+        "source": {"image": "../../"},
+    }
+
+
+def _list_label_set(folder: Path, name: str) -> None:
+    listed = []
+    if (folder / "zarr.json").exists():
+        content = json.loads((folder / "zarr.json").read_text())
+        listed = content["attributes"]["ome"]["labels"]
+    if name not in listed:
+        _write_group(folder, {"version": "0.5", "labels": [*listed, name]}, {})
+
+
+def _revision(group: Path) -> str | None:
+    try:
+        content = json.loads((group / "zarr.json").read_text())
+    except FileNotFoundError:
+        return None
+    path: str = content["attributes"]["ome"]["multiscales"][0]["datasets"][0]["path"]
+    return path.split("-")[0]
+
+
+def _remove_other_revisions(group: Path, keep: str | None) -> None:
+    """Remove what a killed writer left and all but the current revision, which readers may hold."""
+    if group.is_dir():
+        for entry in group.iterdir():
+            if entry.is_dir() and entry.name.split("-")[0] != keep:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _pyramid(
+    data: np.ndarray, shrink: Callable[[np.ndarray], np.ndarray]
+) -> list[np.ndarray]:
+    """Return the array and, while it is large, coarser ones of half the height and width."""
+    levels = [data]
+    while max(levels[-1].shape[-2:]) > PYRAMID_ABOVE:
+        levels.append(shrink(levels[-1]))
+    return levels
+
+
+def _mean_of_four(fine: np.ndarray) -> np.ndarray:
+    height, width = (max(1, side // 2) for side in fine.shape[-2:])
+    blocks = fine[..., : 2 * height, : 2 * width]
+    blocks = blocks.reshape(*fine.shape[:-2], height, -1, width, blocks.shape[-1] // width)
+    return blocks.mean((-3, -1)).astype(fine.dtype)
+
+
+def _one_of_four(fine: np.ndarray) -> np.ndarray:
+    height, width = (max(1, side // 2) for side in fine.shape[-2:])
+    return fine[..., : 2 * height : 2, : 2 * width : 2][..., :height, :width]

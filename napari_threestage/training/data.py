@@ -1,0 +1,94 @@
+"""The planes of a project as training samples, in memory or, when they are too many, on disk."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_threestage.planes import planes_of
+from napari_threestage.training.batches import Sample
+from napari_threestage.training.losses import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_threestage.project import Project
+    from napari_threestage.runs import Run
+
+
+class SampleSet:
+    """The samples of a run in the order of image id and plane.
+
+    Parameters
+    ----------
+    project
+        Where images and ground truth come from.
+    run
+        Says which images; keeps the cache file when they do not fit `cache_gigabytes`.
+    """
+
+    def __init__(self, project: Project, run: Run) -> None:
+        self.run = run
+        self.samples: list[Sample] = []
+        self._records = [project.images[image_id] for image_id in sorted(run.inputs.images)]
+        size = sum(
+            record.n_planes * int(np.prod(record.label_shape[-2:])) * run.inputs.n_channels
+            for record in self._records
+        )
+        on_disk = size > run.config.data.cache_gigabytes * 1e9
+        self._cache = run.path / "cache" if on_disk else None
+        for record in self._records:
+            images = planes_of(
+                project.read_image(record.id),
+                run.inputs.channels,
+                run.inputs.n_channels,
+                run.inputs.normalisation,
+            )
+            labelled = record.id in run.inputs.labels
+            truths = _planes(project.read_labels(record.id) if labelled else None, record.n_planes)
+            for number, (image, truth) in enumerate(zip(images, truths, strict=True)):
+                tensor = self._keep(image, f"{record.id}-{number}")
+                self.samples.append(Sample(tensor, _as_target(truth)))
+
+    def load_pseudo_masks(self, stage: int) -> None:
+        """Give every sample its pseudo-mask of a stage."""
+        samples = iter(self.samples)
+        for record in self._records:
+            for plane in _planes(self.run.read_mask(stage, record.id), record.n_planes):
+                next(samples).pseudo = _as_target(plane)
+
+    def close(self) -> None:
+        """Remove the cache file, if there is one."""
+        if self._cache:
+            self.samples.clear()
+            shutil.rmtree(self._cache, ignore_errors=True)
+
+    def _keep(self, image: np.ndarray, name: str) -> torch.Tensor:
+        if self._cache is None:
+            return torch.from_numpy(np.ascontiguousarray(image))
+        return torch.from_numpy(_on_disk(image, self._cache / f"{name}.npy"))
+
+
+def _on_disk(image: np.ndarray, path: Path) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, image)
+    mapped: np.ndarray = np.load(path, mmap_mode="c")  # torch warns about read-only memory
+    return mapped
+
+
+def _planes(labels: np.ndarray | None, count: int) -> Sequence[np.ndarray | None]:
+    if labels is None:
+        return [None] * count
+    return list(labels.reshape(count, *labels.shape[-2:]))
+
+
+def _as_target(labels: np.ndarray | None) -> torch.Tensor | None:
+    """Turn 0 = not labelled, 1..C into `IGNORE` and 0..C-1; None if nothing is labelled."""
+    if labels is None or not labels.any():
+        return None
+    target = labels.astype(np.uint8) - np.uint8(1)  # 0 wraps to 255
+    return torch.from_numpy(target)

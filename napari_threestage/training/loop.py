@@ -1,0 +1,256 @@
+"""One stage of training: one loop for all stages, steered by the stage's row and the configuration.
+
+A step (eq. 4, 5):
+
+1. draw labelled crops x_l and crops x_w of the whole set L and U, weakly augmented
+2. the teacher labels both; A perturbs x_w, B moves the labels and pseudo-masks in the same way
+3. one pass of the student through both branches on [x_l, A x_w]
+4. L = L_seg + λ1 L_con + λ2 L_pl, one step of the optimiser, one of the moving average
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_threestage.training.augment import draw_operator
+from napari_threestage.training.batches import Batch, CropSampler, Sample, step_generator
+from napari_threestage.training.losses import (
+    IGNORE,
+    consistency_ramp,
+    dice_loss,
+    masked_cross_entropy,
+)
+from napari_threestage.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_threestage.config import Config
+    from napari_threestage.stages import StageSpec
+    from napari_threestage.training.multitask import TwoBranchNetwork
+
+
+class StageTrainer:
+    """The state of a stage and its step.
+
+    Parameters
+    ----------
+    spec
+        Row of the stage table.
+    config
+        The recipe.
+    samples
+        All planes of L and U; from stage 2 on with their pseudo-masks.
+    network
+        f with the second branch of this stage.
+    device
+        Where to train.
+    seed
+        Decides, with the stage and the step, every random choice.
+    """
+
+    def __init__(
+        self,
+        spec: StageSpec,
+        config: Config,
+        samples: Sequence[Sample],
+        network: TwoBranchNetwork,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.spec, self.config, self.device, self.seed = spec, config, device, seed
+        labelled = [sample for sample in samples if sample.truth is not None]
+        sampler_seed = seed * 97 + spec.number
+        self._labelled = CropSampler(labelled, config.data, sampler_seed, labelled=True)
+        self._whole = CropSampler(samples, config.data, sampler_seed, labelled=False)
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.teacher = Teacher(self.network.segmenter, config.teacher)
+        self.optimiser = _build_optimiser(config, self.network)
+        self.class_weight = _class_weight(labelled, self._n_classes(), config).to(device)
+        self.step = 0
+        self._set_train_mode()
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are made."""
+        return self.step >= self.spec.steps
+
+    @property
+    def averaged(self) -> bool:
+        """Whether this stage has a teacher."""
+        return self.spec.self_training or self.config.teacher.in_stage_1
+
+    @property
+    def segmenter(self) -> nn.Module:
+        """The network that the stage ends with: the teacher where there is one, else the student."""
+        return self.teacher.network if self.averaged else self.network.segmenter
+
+    def train_step(self) -> dict[str, Tensor]:
+        """Make one step and return its losses by name, as tensors on the device."""
+        _set_learning_rate(self.optimiser, self.config, self.step, self.spec.steps)
+        generator = step_generator(self.seed, self.spec.number, self.step)
+        losses = self._losses(generator)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        if self.config.optimiser.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.clip)
+        self.optimiser.step()
+        if self.averaged:
+            self.teacher.update(self.network.segmenter, self.step, self.spec.steps)
+        self.step += 1
+        return {name: value.detach() for name, value in losses.items()}
+
+    @property
+    def images_per_step(self) -> int:
+        """Crops that the student sees in a step."""
+        data = self.config.data
+        return (
+            data.labelled_batch + data.whole_set_batch
+            if self.spec.self_training
+            else data.stage1_batch
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+        return {
+            "stage": self.spec.number,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "teacher": self.teacher.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.step = int(state["step"])
+        self.network.load_state_dict(state["network"])
+        self.teacher.network.load_state_dict(state["teacher"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def _losses(self, generator: torch.Generator) -> dict[str, Tensor]:
+        data = self.config.data
+        if not self.spec.self_training:
+            labelled = self._labelled.batch(self.step, data.stage1_batch, generator)
+            images, truth = self._perturb_labelled(labelled.to(self.device), generator)
+            with self._autocast():
+                logits, _ = self.network(images, branch=False)
+            segmentation = self._segmentation_loss(logits, truth)
+            return {"total": segmentation, "segmentation": segmentation}
+        labelled = self._labelled.batch(self.step, data.labelled_batch, generator)
+        whole = self._whole.batch(self.step, data.whole_set_batch, generator)
+        return self._self_training_losses(
+            labelled.to(self.device), whole.to(self.device), generator
+        )
+
+    def _self_training_losses(
+        self, labelled: Batch, whole: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return the terms of eq. 4 and 5."""
+        config, n_labelled = self.config, len(labelled.images)
+        operator = draw_operator(
+            config.augment, len(whole.images), whole.images.shape[-2:], generator
+        )
+        target, confident = self._teacher_labels(labelled, whole)
+        images = torch.cat([labelled.images, operator.image(whole.images)])
+        target = torch.cat([target[:n_labelled], operator.labels(target[n_labelled:])])
+        confident = torch.cat(
+            [confident[:n_labelled], operator.labels(confident[n_labelled:], fill=0)]
+        )
+        pseudo = torch.cat([labelled.pseudo, operator.labels(whole.pseudo)])
+        with self._autocast():
+            logits, branch_logits = self.network(images, branch=config.loss.pseudo > 0)
+        losses = {
+            "segmentation": self._segmentation_loss(logits[:n_labelled], labelled.truth),
+            "consistency": masked_cross_entropy(logits, target, pixel_weight=confident.float()),
+        }
+        ramp = consistency_ramp(self.step, self.spec.steps, config.loss.ramp_up)
+        total = losses["segmentation"] + config.loss.consistency * ramp * losses["consistency"]
+        if branch_logits is not None:
+            losses["pseudo"] = masked_cross_entropy(branch_logits, pseudo)
+            total = total + config.loss.pseudo * losses["pseudo"]
+        kept = confident.float().mean()
+        return {"total": total, **losses, "confident": kept}
+
+    @torch.no_grad()
+    def _teacher_labels(self, labelled: Batch, whole: Batch) -> tuple[Tensor, Tensor]:
+        """Return f_θ'(x) as hard labels (B, H, W), `IGNORE` in padding, and where it is confident."""
+        with self._autocast():
+            logits = self.teacher.network(torch.cat([labelled.images, whole.images]))
+        confidence, label = logits.softmax(1).max(1)
+        inside = torch.cat([labelled.inside, whole.inside])
+        label = torch.where(inside, label, IGNORE).byte()
+        return label, (inside & (confidence >= self.config.loss.threshold)).byte()
+
+    def _segmentation_loss(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """L_seg (eq. 2), with a Dice term where the recipe asks for one."""
+        loss = masked_cross_entropy(logits, truth, class_weight=self.class_weight)
+        if self.config.loss.dice:
+            loss = loss + self.config.loss.dice * dice_loss(logits, truth)
+        return loss
+
+    def _perturb_labelled(
+        self, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        if self.config.augment.labelled == "weak":
+            return batch.images, batch.truth
+        augment = self.config.augment.model_copy(update={"cutmix": 0.0})
+        operator = draw_operator(augment, len(batch.images), batch.images.shape[-2:], generator)
+        return operator.image(batch.images), operator.labels(batch.truth)
+
+    def _autocast(self) -> torch.autocast:
+        half = self.config.precision == "bfloat16" or (
+            self.config.precision == "auto" and self.device.type == "cuda"
+        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+
+    def _set_train_mode(self) -> None:
+        self.network.train()
+        if self.config.network.batch_norm == "frozen":
+            for part in self.network.segmenter.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval().requires_grad_(False)
+
+    def _n_classes(self) -> int:
+        with torch.no_grad():
+            channels = self.network.segmenter.mean.shape[1]
+            probe = torch.zeros(1, channels, 32, 32, device=self.device)
+            self.network.eval()
+            return int(self.network(probe, branch=False)[0].shape[1])
+
+
+def _build_optimiser(config: Config, network: TwoBranchNetwork) -> torch.optim.Optimizer:
+    """Give the backbone its share of the learning rate; decoders and own blocks have all of it."""
+    *backbone, decoder = network.segmenter.blocks
+    new = nn.ModuleList([decoder, *network.own_blocks])
+    settings = config.optimiser
+    groups = [
+        {"params": list(nn.ModuleList(backbone).parameters()), "factor": settings.backbone_factor},
+        {"params": list(new.parameters()), "factor": 1.0},
+    ]
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def _set_learning_rate(
+    optimiser: torch.optim.Optimizer, config: Config, step: int, steps: int
+) -> None:
+    settings = config.optimiser
+    decay = (1 - step / steps) ** 0.9 if settings.schedule == "poly" else 1.0
+    for group in optimiser.param_groups:
+        group["lr"] = settings.learning_rate * group["factor"] * decay
+
+
+def _class_weight(labelled: Sequence[Sample], n_classes: int, config: Config) -> Tensor:
+    """Return weights (K,) as a power of the inverse share of labelled pixels, mean 1."""
+    counts = torch.zeros(n_classes)
+    for sample in labelled:
+        truth = sample.truth
+        if truth is not None:
+            counts += torch.bincount(truth[truth != IGNORE].long(), minlength=n_classes)[:n_classes]
+    present = counts > 0
+    share = counts.clamp(min=1) / counts.sum().clamp(min=1)
+    weight = share.pow(-config.loss.class_weights) * present
+    return weight * present.sum() / weight.sum().clamp(min=1e-12)

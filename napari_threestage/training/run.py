@@ -1,0 +1,341 @@
+"""A run from beginning to end: the stages in order (Algorithm 1).
+
+`prepare_run` freezes configuration and inputs in a new run folder, `execute_run` does the work and
+can be called again after any interruption: what is finished is skipped, the rest goes on from the
+last checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_threestage import store
+from napari_threestage.check import plan_run
+from napari_threestage.compare import Confusion, Scores
+from napari_threestage.errors import NotReadyError, OutOfMemoryError, Stopped
+from napari_threestage.events import (
+    Event,
+    Finished,
+    Predicted,
+    StageFinished,
+    StageStarted,
+    Started,
+    StoppedEvent,
+    Validated,
+    Warned,
+)
+from napari_threestage.inference.device import choose_device, describe_device
+from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
+from napari_threestage.project import content_hash
+from napari_threestage.runs import Run, RunInputs, list_runs
+from napari_threestage.stages import stage_table
+from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_threestage.training.data import SampleSet
+from napari_threestage.training.heartbeat import Heartbeat
+from napari_threestage.training.loop import StageTrainer
+from napari_threestage.training.multitask import TwoBranchNetwork
+from napari_threestage.training.networks import build_network, build_own_blocks
+from napari_threestage.training.progress import ProgressMeter
+from napari_threestage.training.weights import find_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_threestage.config import Config
+    from napari_threestage.project import Project
+    from napari_threestage.stages import StageSpec
+
+    OnEvent = Callable[[Event], None]
+
+PACKAGES = ("napari-threestage", "torch", "torchvision", "numpy", "zarr")
+
+
+def prepare_run(
+    project: Project, config: Config, *, stages: tuple[int, int], seed: int, device: str
+) -> Run:
+    """Freeze what a run is made of in a new run folder.
+
+    Raises
+    ------
+    NotReadyError
+        The project lacks something a run needs.
+    ConfigError
+        The device or the weights cannot be had.
+    """
+    plan = plan_run(project, config)
+    plan.require_ready()
+    base = _run_to_build_on(project, stages[0])
+    network, warning = find_weights(config.network)
+    threads = config.threads or torch.get_num_threads()
+    config = config.model_copy(update={"network": network, "threads": threads})
+    warnings = [f"{problem.message} {problem.fix}" for problem in plan.problems]
+    inputs = RunInputs(
+        images={i: project.images[i].sha256 for i in sorted(plan.labelled + plan.unlabelled)},
+        labels=_label_hashes(project, plan.labelled),
+        pixels=plan.pixels,
+        classes=[entry.model_dump() for entry in project.classes],
+        channels=project.channels,
+        n_channels=project.n_channels,
+        normalisation=project.normalisation,
+        first_stage=stages[0],
+        last_stage=stages[1],
+        seed=seed,
+        device=str(choose_device(device)),
+        threads=threads,
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        warnings=tuple(warnings + [warning] * bool(warning)),
+        based_on=base.id if base else None,
+    )
+    run = Run.create(project, config, inputs)
+    if base:
+        for stage in range(1, stages[0]):
+            shutil.copytree(base.stage_path(stage), run.stage_path(stage))
+    return run
+
+
+def execute_run(project: Project, run: Run, on_event: OnEvent, should_stop: Callable[[], bool]) -> None:
+    """Train all stages of a run, or what is left of it.
+
+    Parameters
+    ----------
+    on_event
+        Called with every event, after it is on disk.
+    should_stop
+        Asked at every step and image; true: save and raise `Stopped`.
+
+    Raises
+    ------
+    Stopped
+        The run was asked to end; it can be resumed.
+    OutOfMemoryError
+        A step does not fit into the device's memory.
+    """
+    with Heartbeat(run):
+        try:
+            _Execution(project, run, on_event, should_stop).all_stages()
+        except torch.cuda.OutOfMemoryError as error:
+            raise OutOfMemoryError(
+                f"The memory of {run.inputs.device} is too small for this run.",
+                "Use smaller crops or batches, e.g. --set data.whole_set_batch=2 "
+                "--set data.crop=[96,96], or --device cpu.",
+            ) from error
+
+
+class _Execution:
+    """One call of `execute_run`: what all its stages share."""
+
+    def __init__(
+        self, project: Project, run: Run, on_event: OnEvent, should_stop: Callable[[], bool]
+    ) -> None:
+        self.project, self.run, self._on_event, self._should_stop = (
+            project,
+            run,
+            on_event,
+            should_stop,
+        )
+        self.config, self.inputs = run.config, run.inputs
+        self.device = choose_device(run.inputs.device)
+        self.place = (run.inputs.first_stage, 0)
+        torch.set_num_threads(run.inputs.threads)
+        if self.device.type == "cpu":
+            _be_nice()
+
+    def all_stages(self) -> None:
+        begun = time.monotonic()
+        done = self.run.finished_stages()
+        table = stage_table(self.config, self.inputs.last_stage)[self.inputs.first_stage - 1 :]
+        self._check_inputs()
+        self.emit(self._started(table, resumed=self.run.events_path.exists()))
+        for warning in self.inputs.warnings:
+            self.emit(Warned(message=warning))
+        self.meter = ProgressMeter(self.config, table, self.device)
+        data = SampleSet(self.project, self.run)
+        try:
+            for spec in table:
+                if spec.number not in done:
+                    self._stage(spec, data)
+        finally:
+            data.close()
+        self.emit(Finished(run=self.run.id, seconds=time.monotonic() - begun))
+
+    def emit(self, event: Event) -> None:
+        self.run.record(event)
+        self._on_event(event)
+
+    def check_stop(self) -> None:
+        """Raise `Stopped` when the run is asked to end."""
+        if self._should_stop() or self.run.stop_requested():
+            self.emit(StoppedEvent(run=self.run.id, stage=self.place[0], step=self.place[1]))
+            raise Stopped
+
+    def _stage(self, spec: StageSpec, data: SampleSet) -> None:
+        """Train, then write the stage's model, pseudo-masks and scores; the scores come last."""
+        begun = time.monotonic()
+        self.place = (spec.number, 0)
+        self.run.stage_path(spec.number).mkdir(exist_ok=True)
+        if not self.run.model_path(spec.number).exists():
+            if spec.pseudo_masks_from is not None:
+                data.load_pseudo_masks(spec.pseudo_masks_from)
+            self._train(spec, data)
+        segmenter = load_segmenter(self.run.model_path(spec.number), self.device)
+        scores = self._write_masks(spec, segmenter)
+        scores |= self._validate(segmenter)
+        for name, score in scores.items():
+            self.emit(_validated(spec.number, name, score))
+        metrics = {name: score.to_dict() for name, score in scores.items()}
+        store.write_json(self.run.stage_path(spec.number) / "metrics.json", metrics)
+        (self.run.stage_path(spec.number) / "checkpoint.pt").unlink(missing_ok=True)
+        self.emit(StageFinished(stage=spec.number, seconds=time.monotonic() - begun))
+
+    def _train(self, spec: StageSpec, data: SampleSet) -> None:
+        checkpoint = self.run.stage_path(spec.number) / "checkpoint.pt"
+        trainer = self._trainer(spec, data)
+        state = load_checkpoint(checkpoint)
+        if state is not None:
+            trainer.load_state(state)
+        self.emit(StageStarted(stage=spec.number, steps=spec.steps, step=trainer.step))
+        self.meter.start(spec, trainer.step)
+        saved = time.monotonic()
+        while not trainer.done:
+            self.place = (spec.number, trainer.step)
+            wanted = self._should_stop() or self.run.stop_requested()
+            if wanted or time.monotonic() - saved > self.config.checkpoint_seconds:
+                save_checkpoint(checkpoint, trainer.state())
+                saved = time.monotonic()
+            if wanted:
+                self.check_stop()
+            event = self.meter.add(trainer.train_step(), trainer)
+            if event is not None:
+                self.emit(event)
+        self._segmenter(spec, trainer).save(self.run.model_path(spec.number))
+
+    def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:
+        """Build f, initialised anew or from the stage before, with this stage's second branch."""
+        inputs, network = self.inputs, self.config.network
+        torch.manual_seed(inputs.seed * 97 + spec.number)
+        n_classes = len(inputs.classes)
+        segmenter = build_network(network, inputs.n_channels, n_classes)
+        own_blocks = build_own_blocks(network, inputs.n_channels, n_classes, spec.own_blocks)
+        if spec.start_from is not None:
+            before = load_segmenter(self.run.model_path(spec.start_from), self.device)
+            segmenter.load_state_dict(before.network.state_dict())
+        two_branches = TwoBranchNetwork(segmenter, own_blocks)
+        return StageTrainer(
+            spec, self.config, data.samples, two_branches, self.device, inputs.seed
+        )
+
+    def _segmenter(self, spec: StageSpec, trainer: StageTrainer) -> Segmenter:
+        info = SegmenterInfo(
+            classes=self.inputs.classes,
+            channels=self.inputs.channels,
+            n_channels=self.inputs.n_channels,
+            normalisation=self.inputs.normalisation,
+            network=self.config.network.model_dump(mode="json") | {"weights": "none"},
+            inference=self.config.inference.model_dump(mode="json"),
+            stage=spec.number,
+            run=self.run.id,
+        )
+        return Segmenter(trainer.segmenter, info, self.device)
+
+    def _write_masks(self, spec: StageSpec, segmenter: Segmenter) -> dict[str, Scores]:
+        """Write ŷ of every image of L and U; return the scores on the labelled ones."""
+        confusion = self._confusion()
+        for number, image_id in enumerate(sorted(self.inputs.images), start=1):
+            self.check_stop()
+            record = self.project.images[image_id]
+            if not self.run.has_mask(spec.number, image_id):
+                mask, confidence = segmenter.predict(
+                    self.project.read_image(image_id), self.check_stop
+                )
+                axes = record.axes.replace("c", "")
+                self.run.write_mask(spec.number, image_id, mask, confidence, axes)
+            mask = self.run.read_mask(spec.number, image_id)
+            origin = {"run": self.run.id, "stage": spec.number}
+            self.project.write_labels(image_id, spec.name, mask, origin)
+            truth = self.project.read_labels(image_id)
+            if truth is not None and image_id in self.inputs.labels:
+                confusion.add(truth, mask)
+            self.emit(
+                Predicted(
+                    stage=spec.number,
+                    image=image_id,
+                    done=number,
+                    total=len(self.inputs.images),
+                )
+            )
+        return {"labelled": confusion.scores()}
+
+    def _validate(self, segmenter: Segmenter) -> dict[str, Scores]:
+        """Return the scores on the project's validation images, if it has any."""
+        confusion = self._confusion()
+        for image_id, record in sorted(self.project.images.items()):
+            truth = self.project.read_labels(image_id) if record.split == "validation" else None
+            if truth is not None:
+                self.check_stop()
+                confusion.add(truth, segmenter.predict(self.project.read_image(image_id))[0])
+        return {"validation": confusion.scores()} if confusion.matrix.any() else {}
+
+    def _confusion(self) -> Confusion:
+        return Confusion([entry["name"] for entry in self.inputs.classes])
+
+    def _check_inputs(self) -> None:
+        """Refuse to go on with labels or images other than those the run began with."""
+        gone = [i for i in self.inputs.images if i not in self.project.images]
+        if gone:
+            raise NotReadyError(f"Image {gone[0]} of this run is gone.", "Start a new run.")
+        if _label_hashes(self.project, self.inputs.labels) != self.inputs.labels:
+            raise NotReadyError(
+                "The ground truth has changed since this run began.",
+                "Start a new run to use the new labels.",
+            )
+
+    def _started(self, table: list[StageSpec], resumed: bool) -> Started:
+        return Started(
+            run=self.run.id,
+            device=describe_device(self.device),
+            stages=[spec.number for spec in table],
+            labelled=len(self.inputs.labels),
+            unlabelled=len(self.inputs.images) - len(self.inputs.labels),
+            resumed=resumed,
+        )
+
+
+def _validated(stage: int, on: str, scores: Scores) -> Validated:
+    return Validated(
+        stage=stage, on=on, miou=scores.miou, iou=scores.iou, accuracy=scores.accuracy
+    )
+
+
+def _label_hashes(project: Project, image_ids: object) -> dict[str, str]:
+    hashes = {}
+    for image_id in sorted(image_ids):  # type: ignore[call-overload]
+        truth = project.read_labels(image_id)
+        hashes[image_id] = "" if truth is None else content_hash(truth)
+    return hashes
+
+
+def _run_to_build_on(project: Project, first_stage: int) -> Run | None:
+    """Return the latest run that has the stages before the first one."""
+    if first_stage == 1:
+        return None
+    needed = set(range(1, first_stage))
+    for run in reversed(list_runs(project)):
+        if needed <= set(run.finished_stages()):
+            return run
+    raise NotReadyError(
+        f"No run has stage {first_stage - 1} finished, which stage {first_stage} builds on.",
+        f"Run the earlier stages too: --stages 1-{first_stage}",
+    )
+
+
+def _be_nice() -> None:
+    """Leave the processor to the viewer when both want it."""
+    if hasattr(os, "nice"):
+        os.nice(max(0, 10 - os.nice(0)))

@@ -1,0 +1,108 @@
+"""Pre-trained weights of a backbone: from torchvision's hub, from a file, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+
+import torch
+
+from napari_threestage.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from napari_threestage.config import NetworkConfig
+
+
+def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
+    """Turn ``imagenet`` and ``auto`` into a local file, downloading it once.
+
+    Returns
+    -------
+    The configuration whose `weights` is ``none`` or a file, and a warning if ``auto`` found none.
+
+    Raises
+    ------
+    ConfigError
+        ``imagenet`` was asked for and cannot be had.
+    """
+    if config.weights not in ("auto", "imagenet"):
+        return config, None
+    try:
+        path = str(_download(config.backbone))
+        return config.model_copy(update={"weights": path}), None
+    except (URLError, OSError) as error:
+        hint = f"Download them where there is a connection and use --set network.weights=FILE. ({error})"
+        message = f"The ImageNet weights of {config.backbone} cannot be downloaded."
+        if config.weights == "imagenet":
+            raise ConfigError(message, hint) from error
+        return (
+            config.model_copy(update={"weights": "none"}),
+            f"{message} Training starts from random weights, which costs quality. {hint}",
+        )
+
+
+def load_backbone_weights(model: nn.Module, config: NetworkConfig) -> None:
+    """Load a file made for torchvision's model of the same name; its classifier is not needed.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or belongs to another network.
+    """
+    if config.weights == "none":
+        return
+    state = _read_state(Path(config.weights).expanduser())
+    known = model.state_dict()
+    fitting = {
+        name: value
+        for name, value in state.items()
+        if name in known and known[name].shape == value.shape
+    }
+    missing = [
+        name
+        for name in known
+        if name not in fitting and not name.startswith(("fc.", "classifier."))
+    ]
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing:
+        raise ConfigError(
+            f"The weights in {config.weights} do not belong to {config.backbone}: "
+            f"{len(missing)} of {len(known)} tensors are missing, the first is {missing[0]}.",
+            f"Use a file made for torchvision's {config.backbone}.",
+        )
+    model.load_state_dict(fitting, strict=False)
+
+
+def _download(backbone: str) -> Path:
+    from torchvision.models import get_model_weights
+
+    entry: Any = get_model_weights(backbone)["IMAGENET1K_V1"]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
+    if not path.exists():
+        torch.hub.load_state_dict_from_url(
+            entry.url, map_location="cpu", check_hash=True, weights_only=True, progress=False
+        )
+    return path
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict without running any code from the file."""
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path}.", "network.weights names a file of weights.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise a dozen kinds for a bad file
+        raise ConfigError(
+            f"{path} cannot be read as weights: {str(error).splitlines()[0]}",
+            "Give a safetensors file or a state dict saved by torch.",
+        ) from error
+    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+        raise ConfigError(f"{path} holds no state dict.", "Save model.state_dict() and use that.")
+    return state

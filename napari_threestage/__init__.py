@@ -1,4 +1,4 @@
-"""Three-stage self-training for semantic segmentation with few labels (Ke et al., IEEE TIP 2022)."""
+"""Three-stage self-training: semantic segmentation with few labels (Ke et al., IEEE TIP 2022)."""
 
 from importlib.metadata import PackageNotFoundError, version
 

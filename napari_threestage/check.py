@@ -92,15 +92,15 @@ def _counts(project: Project, record: ImageRecord) -> np.ndarray:
     return project.label_counts(record.id)
 
 
-def _set_problems(
-    project: Project, labelled: list[str], unlabelled: list[str]
-) -> list[Problem]:
+def _set_problems(project: Project, labelled: list[str], unlabelled: list[str]) -> list[Problem]:
     if not project.images:
         fix = f"threestage import {project.path} --images FOLDER --masks FOLDER"
         return [Problem("error", "The project has no images.", fix)]
     if not labelled:
         fix = "Import masks with --masks, or paint some ground truth."
-        return [Problem("error", "No image has any ground truth, so there is nothing to learn.", fix)]
+        return [
+            Problem("error", "No image has any ground truth, so there is nothing to learn.", fix)
+        ]
     if not unlabelled:
         message = "All images are labelled: the later stages have no new images to learn from."
         return [Problem("warning", message, "Import images without masks; they are what helps.")]
@@ -124,5 +124,10 @@ def _size_problems(project: Project, ids: list[str], config: Config) -> list[Pro
     small = [i for i in ids if max(project.images[i].shape[-2:]) < crop / 2]
     if not small:
         return []
-    message = f"{len(small)} images are smaller than half a crop of {crop} pixels, e.g. {small[0]}."
-    return [Problem("warning", message, f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]")]
+    message = (
+        f"{len(small)} images, e.g. {small[0]}, are smaller than half a crop of {crop} pixels."
+    )
+    f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]"
+    return [
+        Problem("warning", message, f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]")
+    ]

@@ -7,13 +7,15 @@ recipes as differences from them.  A run writes its configuration to ``config.js
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_threestage.errors import ConfigError
 from napari_threestage.presets import PRESETS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PAPER_OPERATIONS = (
     "identity",
@@ -78,7 +80,9 @@ class AugmentConfig(Section):
     cutouts: int = Field(3, ge=0)
     cutout_size: float = Field(32 / 256, gt=0, le=1, description="of the crop's shorter side")
     cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a box of another")
-    labelled: Literal["weak", "strong"] = "weak"
+    labelled: float = Field(
+        0.0, ge=0, le=1, description="share of stage 1's labelled crops that A perturbs as well"
+    )
 
     @field_validator("operations")
     @classmethod

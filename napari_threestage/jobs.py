@@ -41,8 +41,10 @@ def start_detached(project: Project, arguments: Sequence[str]) -> Run:
     """
     command = [sys.executable, "-m", "napari_threestage", "run", str(project.path), *arguments]
     log_path = project.path / "runs" / ".starting.log"
-    before = {run.id: run.events_path.stat().st_size if run.events_path.exists() else 0
-              for run in list_runs(project)}
+    before = {
+        run.id: run.events_path.stat().st_size if run.events_path.exists() else 0
+        for run in list_runs(project)
+    }
     with log_path.open("wb") as log:
         child = subprocess.Popen(
             [*command, "--quiet"],

@@ -37,8 +37,8 @@ def is_alive(process: dict[str, Any]) -> bool:
         return True
     try:
         found = psutil.Process(int(process["pid"]))
-        same = abs(found.create_time() - float(process["started"])) < 2
-        return same and found.status() != psutil.STATUS_ZOMBIE
+        same: bool = abs(found.create_time() - float(process["started"])) < 2
+        return same and bool(found.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, KeyError, ValueError):
         return False
 

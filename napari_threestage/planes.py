@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +65,8 @@ def to_bytes(plane: np.ndarray, method: str = "auto") -> np.ndarray:
         (np.nan_to_num(channel, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-12)
         for channel, (low, high) in zip(values, limits, strict=True)
     ]
-    return (np.clip(np.stack(scaled), 0, 1) * 255).round().astype(np.uint8)
+    scaled_bytes: np.ndarray = (np.clip(np.stack(scaled), 0, 1) * 255).round().astype(np.uint8)
+    return scaled_bytes
 
 
 def _percentiles(channel: np.ndarray) -> tuple[float, float]:
@@ -76,7 +77,7 @@ def _percentiles(channel: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _dtype_range(dtype: np.dtype[np.generic]) -> tuple[float, float]:
+def _dtype_range(dtype: Any) -> tuple[float, float]:
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
         return float(info.min), float(info.max)

@@ -71,9 +71,7 @@ class ImageRecord(BaseModel):
     @property
     def label_shape(self) -> tuple[int, ...]:
         """Shape of its label sets: that of the image without channels."""
-        return tuple(
-            size for axis, size in zip(self.axes, self.shape, strict=True) if axis != "c"
-        )
+        return tuple(size for axis, size in zip(self.axes, self.shape, strict=True) if axis != "c")
 
     @property
     def n_planes(self) -> int:

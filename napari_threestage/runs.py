@@ -11,16 +11,23 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_threestage import store
 from napari_threestage.config import Config, read_config
 from napari_threestage.errors import ProjectError
-from napari_threestage.events import Event, Failed, Finished, StageFinished, StoppedEvent, read_events
+from napari_threestage.events import (
+    Event,
+    Failed,
+    Finished,
+    StageFinished,
+    StoppedEvent,
+    read_events,
+)
 from napari_threestage.locks import is_alive, this_process
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from napari_threestage.project import Project
 

@@ -13,7 +13,6 @@ import os
 import shutil
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from napari_threestage.errors import ImageFileError, ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 CHUNK = 1024
@@ -147,7 +147,11 @@ def read_ome_zarr(path: Path) -> ImageArray:
 
 
 def publish_labels(
-    image_path: Path, name: str, labels: np.ndarray, classes: Sequence[Any], attributes: Mapping[str, Any]
+    image_path: Path,
+    name: str,
+    labels: np.ndarray,
+    classes: Sequence[Any],
+    attributes: Mapping[str, Any],
 ) -> None:
     """Replace the label set `name` of an image by `labels`, as a whole.
 
@@ -321,9 +325,7 @@ def _remove_other_revisions(group: Path, keep: str | None) -> None:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-def _pyramid(
-    data: np.ndarray, shrink: Callable[[np.ndarray], np.ndarray]
-) -> list[np.ndarray]:
+def _pyramid(data: np.ndarray, shrink: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
     """Return the array and, while it is large, coarser ones of half the height and width."""
     levels = [data]
     while max(levels[-1].shape[-2:]) > PYRAMID_ABOVE:
@@ -335,7 +337,8 @@ def _mean_of_four(fine: np.ndarray) -> np.ndarray:
     height, width = (max(1, side // 2) for side in fine.shape[-2:])
     blocks = fine[..., : 2 * height, : 2 * width]
     blocks = blocks.reshape(*fine.shape[:-2], height, -1, width, blocks.shape[-1] // width)
-    return blocks.mean((-3, -1)).astype(fine.dtype)
+    means: np.ndarray = blocks.mean((-3, -1)).astype(fine.dtype)
+    return means
 
 
 def _one_of_four(fine: np.ndarray) -> np.ndarray:

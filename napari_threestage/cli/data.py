@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_threestage.check import plan_run
 from napari_threestage.cli.output import add_command, out, plain_table, print_json, progress_bar
 from napari_threestage.config import load_config
@@ -19,6 +17,8 @@ from napari_threestage.runs import find_run
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    import numpy as np
 
     from napari_threestage.ingest import ImportReport, Skipped
 
@@ -270,7 +270,9 @@ def _stage_to_export(project: Project, options: argparse.Namespace) -> int | Non
     raise ConfigError(f"There is no stage '{options.stage}' to export.", f"Finished: {known}.")
 
 
-def _labels(project: Project, image_id: str, stage: int | None, run: str | None) -> np.ndarray | None:
+def _labels(
+    project: Project, image_id: str, stage: int | None, run: str | None
+) -> np.ndarray | None:
     if stage is None:
         return project.read_labels(image_id)
     found = find_run(project, run)

@@ -48,7 +48,9 @@ def demo(options: argparse.Namespace) -> None:
     folder = options.output
     _clear(folder)
     sample, path = folder / "sample", folder / "project"
-    _say(options, f"Making images of tissue in {sample}: 6 labelled, 60 unlabelled, 40 for the test.")
+    _say(
+        options, f"Making images of tissue in {sample}: 6 labelled, 60 unlabelled, 40 for the test."
+    )
     write_sample(sample, seed=options.seed)
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     settings += ["--seed", options.seed, "--device", options.device]
@@ -66,9 +68,11 @@ def demo(options: argparse.Namespace) -> None:
     if options.json:
         print_json(scores | {"project": str(path), "picture": str(picture)})
         return
-    out.print(f"\nDone in {duration(time.monotonic() - begun)}. See what the stages changed: {picture}")
+    out.print(
+        f"\nDone in {duration(time.monotonic() - begun)}. See what the stages changed: {picture}"
+    )
     out.print(f"The project is {path}; its images open in napari: {path / 'images'}")
-    out.print(f"Your own images: threestage init my_project --classes background,nucleus")
+    out.print("Your own images: threestage init my_project --classes background,nucleus")
 
 
 def _clear(folder: Path) -> None:

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_threestage.cli.output import (
     add_command,
     out,
@@ -32,6 +30,8 @@ from napari_threestage.runs import Run, find_run
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+
+    import numpy as np
 
     from napari_threestage.inference.segmenter import Segmenter
     from napari_threestage.store import ImageArray
@@ -111,7 +111,8 @@ def predict(options: argparse.Namespace) -> int:
     segmenter = _segmenter(options)
     pairing = find_pairs(options.images)
     options.output.mkdir(parents=True, exist_ok=True)
-    written, failed = [], []
+    written: list[str] = []
+    failed: list[tuple[str, str]] = []
     with progress_bar("predicting", options.json) as bar:
         for path, _ in bar.track(pairing.pairs, description="predicting"):
             try:

@@ -78,11 +78,12 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
-def run_stages(options: argparse.Namespace) -> int | None:
+def run_stages(options: argparse.Namespace) -> None:
     """Start or resume a run, in this process or, with ``--detach``, in one of its own."""
     project = Project(options.project)
     if options.detach:
-        return _detach(project, options)
+        _detach(project, options)
+        return
     show = _json_line if options.json else LiveProgress(quiet=options.quiet)
     with project.running():
         run = _resumed(project, options.resume) if options.resume else _new_run(project, options)
@@ -90,7 +91,6 @@ def run_stages(options: argparse.Namespace) -> int | None:
             _execute(project, run, show, signals)
     if not (options.json or options.quiet):
         _print_results(project, run)
-    return None
 
 
 def stop_run(options: argparse.Namespace) -> None:
@@ -151,9 +151,7 @@ def _new_run(project: Project, options: argparse.Namespace) -> Run:
 
     stages = parse_stages(options.stages)
     config = _config(options)
-    return prepare_run(
-        project, config, stages=stages, seed=options.seed, device=options.device
-    )
+    return prepare_run(project, config, stages=stages, seed=options.seed, device=options.device)
 
 
 def _config(options: argparse.Namespace) -> Config:

@@ -76,7 +76,7 @@ def _probability(network: nn.Module, images: Tensor, flips: bool) -> Tensor:
     height, width = images.shape[-2:]
     padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
     padded = F.pad(images, padding, mode="replicate").contiguous(memory_format=torch.channels_last)
-    probability = network(padded).softmax(1)
+    probability: Tensor = network(padded).softmax(1)
     if flips:
         probability = (probability + network(padded.flip(-1)).softmax(1).flip(-1)) / 2
     return probability[..., :height, :width]

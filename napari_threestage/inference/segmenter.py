@@ -95,7 +95,9 @@ class Segmenter:
         The mask, uint8 1..C, and the confidence, uint8 0..255; both have the image's shape without
         its channels.
         """
-        shape = [size for axis, size in zip(image.axes, image.data.shape, strict=True) if axis != "c"]
+        shape = [
+            size for axis, size in zip(image.axes, image.data.shape, strict=True) if axis != "c"
+        ]
         masks, confidences = [], []
         for plane in planes_of(
             image, self.info.channels, self.info.n_channels, self.info.normalisation

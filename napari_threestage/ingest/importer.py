@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from napari_threestage.project import Project
 
@@ -193,7 +193,7 @@ def load_image(path: Path, axes: str | None = None) -> ImageArray:
     image = store.read_ome_zarr(path)
     order = [axis for axis in "tczyx" if axis in image.axes]
     if set(image.axes) - set("tczyx") or not {"y", "x"} <= set(image.axes):
-        raise ImageFileError(f"{path.name} has the axes {image.axes}.", "They have to be t c z y x.")
+        raise ImageFileError(f"{path.name} has the axes {image.axes}.", "Allowed are t c z y x.")
     try:
         data = np.asarray(image.data[...]).transpose([image.axes.index(axis) for axis in order])
     except (OSError, RuntimeError, ValueError) as error:
@@ -275,11 +275,9 @@ def _check_size(image_path: Path, image: ImageArray, mask_path: Path, truth: np.
     )
     squeezed = [tuple(n for n in shape if n > 1) for shape in (expected, truth.shape)]
     if squeezed[0] != squeezed[1]:
-        sizes = (" x ".join(map(str, reversed(shape))) for shape in (truth.shape, expected))
+        sizes = [" x ".join(map(str, reversed(shape))) for shape in (truth.shape, expected)]
         raise ImageFileError(
-            "Mask {} is {} pixels, its image {} is {}.".format(
-                mask_path.name, next(sizes), image_path.name, next(sizes)
-            ),
+            f"Mask {mask_path.name} has {sizes[0]} pixels, its image {image_path.name} {sizes[1]}.",
             "A mask has to have the size of its image.",
         )
 

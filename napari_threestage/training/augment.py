@@ -21,6 +21,8 @@ from napari_threestage.training.losses import IGNORE
 from napari_threestage.training.photometry import PHOTOMETRIC
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_threestage.config import AugmentConfig
 
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
@@ -73,7 +75,7 @@ class StrongOperator:
 
 
 def draw_operator(
-    config: AugmentConfig, batch: int, size: tuple[int, int], generator: torch.Generator
+    config: AugmentConfig, batch: int, size: Sequence[int], generator: torch.Generator
 ) -> StrongOperator:
     """Draw A and B for `batch` crops of `size` (H, W)."""
     names = config.operations
@@ -100,7 +102,7 @@ def draw_operator(
     )
 
 
-def _matrix(name: str, level: float, size: tuple[int, int]) -> Tensor:
+def _matrix(name: str, level: float, size: Sequence[int]) -> Tensor:
     """Return the matrix (3, 3) of one operation, from output to input coordinates.
 
     Ranges are those of the paper's script: 30 degrees and a shear of 0.3 at level 1; translations
@@ -123,7 +125,7 @@ def _matrix(name: str, level: float, size: tuple[int, int]) -> Tensor:
 
 
 def _draw_cutouts(
-    config: AugmentConfig, batch: int, size: tuple[int, int], generator: torch.Generator
+    config: AugmentConfig, batch: int, size: Sequence[int], generator: torch.Generator
 ) -> Tensor:
     side = round(config.cutout_size * min(size))
     extent = torch.tensor(size)
@@ -134,7 +136,7 @@ def _draw_cutouts(
 
 
 def _draw_mix(
-    config: AugmentConfig, batch: int, size: tuple[int, int], generator: torch.Generator
+    config: AugmentConfig, batch: int, size: Sequence[int], generator: torch.Generator
 ) -> Tensor:
     """Draw CutMix boxes of a quarter to half of the crop's area (French et al.)."""
     area = 0.25 + 0.25 * torch.rand(batch, generator=generator)
@@ -187,6 +189,4 @@ def _warp_labels(labels: Tensor, matrix: Tensor, fill: int) -> Tensor:
     column = x.floor().long().clamp(0, width - 1)
     row = y.floor().long().clamp(0, height - 1)
     moved = labels.flatten(1).gather(1, (row * width + column).flatten(1)).view_as(labels)
-    return torch.where(inside, moved, torch.as_tensor(fill, dtype=labels.dtype, device=labels.device))
-
-
+    return moved.masked_fill(~inside, fill)

@@ -109,7 +109,9 @@ class CropSampler:
             self._orders = {epoch: torch.randperm(len(self.samples), generator=generator).tolist()}
         return self._orders[epoch][place]
 
-    def _crop(self, index: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _crop(
+        self, index: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         sample = self.samples[index]
         low, high = self.config.scale
         zoom = low + (high - low) * _uniform(generator)
@@ -142,12 +144,17 @@ class CropSampler:
         position = torch.rand(2, generator=generator)
         places = self._places[index]
         focused = _uniform(generator) < self.config.class_focus or not self._dense[index]
-        pixel = None
+        pixel: Tensor | None = None
         if focused and places:
             pixels = places[int(_uniform(generator) * len(places))]
-            pixel = pixels[int(_uniform(generator) * len(pixels))].tolist()
+            pixel = pixels[int(_uniform(generator) * len(pixels))]
         top, left = (
-            _offset(float(position[axis]), extent, window[axis], pixel and pixel[axis])
+            _offset(
+                float(position[axis]),
+                extent,
+                window[axis],
+                None if pixel is None else int(pixel[axis]),
+            )
             for axis, extent in enumerate((height, width))
         )
         return top, left

@@ -1,4 +1,4 @@
-"""Checkpoints: all that the next step depends on, complete or absent, loaded without pickle code."""
+"""Checkpoints: all that the next step depends on, complete or absent, read without pickle code."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import torch
 
 from napari_threestage.planes import planes_of
 from napari_threestage.training.batches import Sample
-from napari_threestage.training.losses import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

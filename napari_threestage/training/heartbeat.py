@@ -12,7 +12,7 @@ SECONDS = 2.0
 
 
 class Heartbeat:
-    """While entered, this process is noted as the run's trainer and its heartbeat file is touched."""
+    """While entered, this process is noted as the run's trainer and touches its heartbeat file."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

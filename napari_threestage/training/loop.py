@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_threestage.config import Config
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.multitask import TwoBranchNetwork
+    from napari_threestage.training.networks import BlockNetwork
 
 
 class StageTrainer:
@@ -66,7 +67,7 @@ class StageTrainer:
         sampler_seed = seed * 97 + spec.number
         self._labelled = CropSampler(labelled, config.data, sampler_seed, labelled=True)
         self._whole = CropSampler(samples, config.data, sampler_seed, labelled=False)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         self.teacher = Teacher(self.network.segmenter, config.teacher)
         self.optimiser = _build_optimiser(config, self.network)
         self.class_weight = _class_weight(labelled, self._n_classes(), config).to(device)
@@ -84,8 +85,8 @@ class StageTrainer:
         return self.spec.self_training or self.config.teacher.in_stage_1
 
     @property
-    def segmenter(self) -> nn.Module:
-        """The network that the stage ends with: the teacher where there is one, else the student."""
+    def segmenter(self) -> BlockNetwork:
+        """What the stage ends with: the teacher where there is one, else the student."""
         return self.teacher.network if self.averaged else self.network.segmenter
 
     def train_step(self) -> dict[str, Tensor]:
@@ -176,7 +177,7 @@ class StageTrainer:
 
     @torch.no_grad()
     def _teacher_labels(self, labelled: Batch, whole: Batch) -> tuple[Tensor, Tensor]:
-        """Return f_θ'(x) as hard labels (B, H, W), `IGNORE` in padding, and where it is confident."""
+        """Return f_θ'(x) as hard labels (B, H, W), `IGNORE` in padding, and if it is confident."""
         with self._autocast():
             logits = self.teacher.network(torch.cat([labelled.images, whole.images]))
         confidence, label = logits.softmax(1).max(1)
@@ -191,14 +192,16 @@ class StageTrainer:
             loss = loss + self.config.loss.dice * dice_loss(logits, truth)
         return loss
 
-    def _perturb_labelled(
-        self, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        if self.config.augment.labelled == "weak":
+    def _perturb_labelled(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Perturb a share of stage 1's crops: the paper's stage 1 has none."""
+        count = round(self.config.augment.labelled * len(batch.images))
+        if not count:
             return batch.images, batch.truth
         augment = self.config.augment.model_copy(update={"cutmix": 0.0})
-        operator = draw_operator(augment, len(batch.images), batch.images.shape[-2:], generator)
-        return operator.image(batch.images), operator.labels(batch.truth)
+        operator = draw_operator(augment, count, batch.images.shape[-2:], generator)
+        images = torch.cat([operator.image(batch.images[:count]), batch.images[count:]])
+        truth = torch.cat([operator.labels(batch.truth[:count]), batch.truth[count:]])
+        return images, truth
 
     def _autocast(self) -> torch.autocast:
         half = self.config.precision == "bfloat16" or (

@@ -50,8 +50,8 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
         (B, H, W), class index or `IGNORE`.
     """
     valid = (target != IGNORE).unsqueeze(1)
-    truth = torch.zeros_like(logits).scatter_(1, target.clamp(max=logits.shape[1] - 1).long()[:, None], 1)
-    truth = truth * valid
+    index = target.clamp(max=logits.shape[1] - 1).long().unsqueeze(1)
+    truth = torch.zeros_like(logits).scatter_(1, index, 1) * valid
     probability = logits.softmax(1) * valid
     axes = (0, 2, 3)
     overlap, total = (probability * truth).sum(axes), (probability + truth).sum(axes)

@@ -9,6 +9,7 @@ need, so any network in this form gets ĝ and g̃ for free.
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,8 @@ class AtrousPyramid(nn.Module):
         self.branches = nn.ModuleList(
             nn.Conv2d(channels[-1], n_classes, 3, padding=rate, dilation=rate) for rate in rates
         )
-        for branch in self.branches:
-            nn.init.normal_(branch.weight, std=0.01)
-            nn.init.zeros_(branch.bias)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.01 if parameter.ndim > 1 else 0.0)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits (B, K, h, w) at the resolution of the newest feature map."""
@@ -212,10 +212,9 @@ def _mobilenet_v2(config: NetworkConfig, in_channels: int) -> Backbone:
     load_backbone_weights(model, config)
     layers = model.features
     layers[0][0] = _adapt_first(layers[0][0], in_channels)
-    bounds = (0, 2, 4, 7, 14, 18)  # strides 2, 4, 8, 16, 32; the 1x1 convolution to 1280 is left out
+    bounds = (0, 2, 4, 7, 14, 18)  # strides 2 to 32; the last 1x1 convolution is left out
     blocks: list[nn.Module] = [
-        nn.Sequential(*layers[start:stop])
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        nn.Sequential(*layers[start:stop]) for start, stop in itertools.pairwise(bounds)
     ]
     conv6 = copy.deepcopy(blocks[-1])
     _initialise(conv6)

@@ -25,9 +25,7 @@ SELF_TRAINING_COST = 2.5  # a step of stage 2 against one of stage 1, until it i
 class ProgressMeter:
     """Sums the losses on the device and reads them only when an event is due."""
 
-    def __init__(
-        self, config: Config, table: Sequence[StageSpec], device: torch.device
-    ) -> None:
+    def __init__(self, config: Config, table: Sequence[StageSpec], device: torch.device) -> None:
         self._interval = config.progress_seconds
         self._table = list(table)
         self._device = device

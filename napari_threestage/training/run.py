@@ -90,7 +90,7 @@ def prepare_run(
         device=str(choose_device(device)),
         threads=threads,
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        warnings=tuple(warnings + [warning] * bool(warning)),
+        warnings=(*warnings, *([warning] if warning else [])),
         based_on=base.id if base else None,
     )
     run = Run.create(project, config, inputs)
@@ -100,7 +100,9 @@ def prepare_run(
     return run
 
 
-def execute_run(project: Project, run: Run, on_event: OnEvent, should_stop: Callable[[], bool]) -> None:
+def execute_run(
+    project: Project, run: Run, on_event: OnEvent, should_stop: Callable[[], bool]
+) -> None:
     """Train all stages of a run, or what is left of it.
 
     Parameters
@@ -227,9 +229,7 @@ class _Execution:
             before = load_segmenter(self.run.model_path(spec.start_from), self.device)
             segmenter.load_state_dict(before.network.state_dict())
         two_branches = TwoBranchNetwork(segmenter, own_blocks)
-        return StageTrainer(
-            spec, self.config, data.samples, two_branches, self.device, inputs.seed
-        )
+        return StageTrainer(spec, self.config, data.samples, two_branches, self.device, inputs.seed)
 
     def _segmenter(self, spec: StageSpec, trainer: StageTrainer) -> Segmenter:
         info = SegmenterInfo(
@@ -308,9 +308,7 @@ class _Execution:
 
 
 def _validated(stage: int, on: str, scores: Scores) -> Validated:
-    return Validated(
-        stage=stage, on=on, miou=scores.miou, iou=scores.iou, accuracy=scores.accuracy
-    )
+    return Validated(stage=stage, on=on, miou=scores.miou, iou=scores.iou, accuracy=scores.accuracy)
 
 
 def _label_hashes(project: Project, image_ids: object) -> dict[str, str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_threestage.config import TeacherConfig
+    from napari_threestage.training.networks import BlockNetwork
 
 
 class Teacher:
@@ -19,7 +20,7 @@ class Teacher:
     Batch norm statistics are averaged like weights, so that the teacher needs none of its own.
     """
 
-    def __init__(self, student: nn.Module, config: TeacherConfig) -> None:
+    def __init__(self, student: BlockNetwork, config: TeacherConfig) -> None:
         self.network = copy.deepcopy(student).eval().requires_grad_(False)
         self.config = config
 
@@ -27,17 +28,13 @@ class Teacher:
     def update(self, student: nn.Module, step: int, steps: int) -> None:
         """θ' <- α θ' + (1 - α) θ with the decay α of this step."""
         decay = decay_at(self.config, step, steps)
-        pairs = [
-            (mine, theirs)
-            for mine, theirs in zip(
-                self.network.state_dict().values(), student.state_dict().values(), strict=True
-            )
-        ]
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([mine for mine, _ in floats], [theirs for _, theirs in floats], 1 - decay)
-        for mine, theirs in pairs:
-            if not mine.is_floating_point():
-                mine.copy_(theirs)
+        mine, theirs = self.network.state_dict().values(), student.state_dict().values()
+        pairs = list(zip(mine, theirs, strict=True))
+        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in averaged], [b for _, b in averaged], 1 - decay)
+        for ours, new in pairs:
+            if not ours.is_floating_point():  # batch norm counts its batches
+                ours.copy_(new)
 
 
 def decay_at(config: TeacherConfig, step: int, steps: int) -> float:

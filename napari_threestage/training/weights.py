@@ -34,7 +34,7 @@ def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
         path = str(_download(config.backbone))
         return config.model_copy(update={"weights": path}), None
     except (URLError, OSError) as error:
-        hint = f"Download them where there is a connection and use --set network.weights=FILE. ({error})"
+        hint = f"Download them elsewhere and use --set network.weights=FILE. ({error})"
         message = f"The ImageNet weights of {config.backbone} cannot be downloaded."
         if config.weights == "imagenet":
             raise ConfigError(message, hint) from error
@@ -80,7 +80,7 @@ def _download(backbone: str) -> Path:
     from torchvision.models import get_model_weights
 
     entry: Any = get_model_weights(backbone)["IMAGENET1K_V1"]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
+    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
     if not path.exists():
         torch.hub.load_state_dict_from_url(
             entry.url, map_location="cpu", check_hash=True, weights_only=True, progress=False

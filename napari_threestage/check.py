@@ -124,10 +124,6 @@ def _size_problems(project: Project, ids: list[str], config: Config) -> list[Pro
     small = [i for i in ids if max(project.images[i].shape[-2:]) < crop / 2]
     if not small:
         return []
-    message = (
-        f"{len(small)} images, e.g. {small[0]}, are smaller than half a crop of {crop} pixels."
-    )
-    f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]"
-    return [
-        Problem("warning", message, f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]")
-    ]
+    message = f"{len(small)} images, e.g. {small[0]}, are smaller than half a crop ({crop} px)."
+    fix = f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]"
+    return [Problem("warning", message, fix)]

@@ -142,19 +142,15 @@ class CropSampler:
         """Choose top and left; a focused crop lies so that a pixel of a random class is in it."""
         height, width = self.samples[index].image.shape[1:]
         position = torch.rand(2, generator=generator)
-        places = self._places[index]
+        classes = self._places[index]
         focused = _uniform(generator) < self.config.class_focus or not self._dense[index]
         pixel: Tensor | None = None
-        if focused and places:
-            pixels = places[int(_uniform(generator) * len(places))]
+        if focused and classes:
+            pixels = classes[int(_uniform(generator) * len(classes))]
             pixel = pixels[int(_uniform(generator) * len(pixels))]
+        places = (None, None) if pixel is None else (int(pixel[0]), int(pixel[1]))
         top, left = (
-            _offset(
-                float(position[axis]),
-                extent,
-                window[axis],
-                None if pixel is None else int(pixel[axis]),
-            )
+            _offset(float(position[axis]), extent, window[axis], places[axis])
             for axis, extent in enumerate((height, width))
         )
         return top, left

@@ -81,7 +81,7 @@ class AugmentConfig(Section):
     cutout_size: float = Field(32 / 256, gt=0, le=1, description="of the crop's shorter side")
     cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a box of another")
     labelled: float = Field(
-        0.0, ge=0, le=1, description="share of stage 1's labelled crops that A perturbs as well"
+        0.0, ge=0, le=1, description="share of the labelled crops that A perturbs as well"
     )
 
     @field_validator("operations")
@@ -114,6 +114,7 @@ class OptimiserConfig(Section):
     backbone_factor: float = Field(0.1, gt=0, description="backbone's share of the learning rate")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "poly"] = "constant"
+    warm_up: float = Field(0.0, ge=0, lt=1, description="share of the steps of a linear rise")
     clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 = no limit")
 
 
@@ -124,7 +125,9 @@ class TeacherConfig(Section):
         ((1 / 3, 0.99), (2 / 3, 0.995), (5 / 6, 0.9975), (1.0, 0.999)),
         description="(until this share of the steps, decay)",
     )
-    warm_up: bool = Field(False, description="decay is at most 1 - 1 / (step + 1)")
+    warm_up: bool = Field(
+        False, description="decay is at most 1 - 1 / (step + 1) from a new start"
+    )
     enabled: bool = Field(True, description="off: the student itself is the teacher (Table VI)")
     in_stage_1: bool = Field(False, description="stage 1 is judged by an average too")
 

@@ -75,10 +75,18 @@ class StrongOperator:
 
 
 def draw_operator(
-    config: AugmentConfig, batch: int, size: Sequence[int], generator: torch.Generator
+    config: AugmentConfig,
+    batch: int,
+    size: Sequence[int],
+    generator: torch.Generator,
+    perturbed: Tensor | None = None,
 ) -> StrongOperator:
-    """Draw A and B for `batch` crops of `size` (H, W)."""
+    """Draw A and B for `batch` crops of `size` (H, W).
+
+    Where `perturbed` (B,) is false, A and B are the identity; without it, nowhere.
+    """
     names = config.operations
+    wanted = torch.ones(batch, dtype=torch.bool) if perturbed is None else perturbed
     slots, matrix = [], torch.eye(3, dtype=torch.float64).repeat(batch, 1, 1)
     for _ in range(config.count if names else 0):
         choice = torch.randint(len(names), (batch,), generator=generator)
@@ -87,7 +95,7 @@ def draw_operator(
         level = level * torch.where(torch.rand(batch, generator=generator) < 0.5, -1.0, 1.0)
         slot = {}
         for number, name in enumerate(names):
-            index = torch.nonzero(applied & (choice == number)).flatten()
+            index = torch.nonzero(wanted & applied & (choice == number)).flatten()
             if name in PHOTOMETRIC and len(index):
                 slot[name] = (index, level[index])
             elif name in GEOMETRIC:
@@ -97,8 +105,8 @@ def draw_operator(
     return StrongOperator(
         matrix[:, :2].float(),
         tuple(slots),
-        _draw_cutouts(config, batch, size, generator),
-        _draw_mix(config, batch, size, generator),
+        _draw_cutouts(config, batch, size, generator) * wanted.view(-1, 1, 1),
+        _draw_mix(config, batch, size, generator) * wanted.view(-1, 1),
     )
 
 

@@ -58,14 +58,19 @@ class Batch:
     pseudo: Tensor
     inside: Tensor
 
+    def parts(self) -> tuple[Tensor, ...]:
+        """Return all tensors."""
+        return self.images, self.truth, self.pseudo, self.inside
+
     def to(self, device: torch.device) -> Batch:
         """Move all tensors."""
-        return Batch(
-            *(
-                part.to(device, non_blocking=True)
-                for part in (self.images, self.truth, self.pseudo, self.inside)
-            )
-        )
+        return Batch(*(part.to(device, non_blocking=True) for part in self.parts()))
+
+
+def join(first: Batch, second: Batch) -> Batch:
+    """Return the crops of both, in this order."""
+    pairs = zip(first.parts(), second.parts(), strict=True)
+    return Batch(*(torch.cat(pair) for pair in pairs))
 
 
 class CropSampler:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from napari_threestage.training.augment import draw_operator
-from napari_threestage.training.batches import Batch, CropSampler, Sample, step_generator
+from napari_threestage.training.augment import StrongOperator, draw_operator
+from napari_threestage.training.batches import Batch, CropSampler, Sample, join, step_generator
 from napari_threestage.training.losses import (
     IGNORE,
     consistency_ramp,
@@ -68,7 +68,9 @@ class StageTrainer:
         self._labelled = CropSampler(labelled, config.data, sampler_seed, labelled=True)
         self._whole = CropSampler(samples, config.data, sampler_seed, labelled=False)
         self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.teacher = Teacher(self.network.segmenter, config.teacher)
+        self.teacher = Teacher(
+            self.network.segmenter, config.teacher, warm=spec.start_from is not None
+        )
         self.optimiser = _build_optimiser(config, self.network)
         self.class_weight = _class_weight(labelled, self._n_classes(), config).to(device)
         self.step = 0
@@ -132,58 +134,57 @@ class StageTrainer:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def _losses(self, generator: torch.Generator) -> dict[str, Tensor]:
-        data = self.config.data
-        if not self.spec.self_training:
-            labelled = self._labelled.batch(self.step, data.stage1_batch, generator)
-            images, truth = self._perturb_labelled(labelled.to(self.device), generator)
-            with self._autocast():
-                logits, _ = self.network(images, branch=False)
-            segmentation = self._segmentation_loss(logits, truth)
-            return {"total": segmentation, "segmentation": segmentation}
-        labelled = self._labelled.batch(self.step, data.labelled_batch, generator)
-        whole = self._whole.batch(self.step, data.whole_set_batch, generator)
-        return self._self_training_losses(
-            labelled.to(self.device), whole.to(self.device), generator
-        )
-
-    def _self_training_losses(
-        self, labelled: Batch, whole: Batch, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Return the terms of eq. 4 and 5."""
-        config, n_labelled = self.config, len(labelled.images)
-        operator = draw_operator(
-            config.augment, len(whole.images), whole.images.shape[-2:], generator
-        )
-        target, confident = self._teacher_labels(labelled, whole)
-        images = torch.cat([labelled.images, operator.image(whole.images)])
-        target = torch.cat([target[:n_labelled], operator.labels(target[n_labelled:])])
-        confident = torch.cat(
-            [confident[:n_labelled], operator.labels(confident[n_labelled:], fill=0)]
-        )
-        pseudo = torch.cat([labelled.pseudo, operator.labels(whole.pseudo)])
+        """Return the terms of the loss: eq. 2 in stage 1, eq. 4 and 5 later."""
+        data, self_training = self.config.data, self.spec.self_training
+        n_labelled = data.labelled_batch if self_training else data.stage1_batch
+        batch = self._labelled.batch(self.step, n_labelled, generator)
+        if self_training:
+            whole = self._whole.batch(self.step, data.whole_set_batch, generator)
+            batch = join(batch, whole)
+        operator = self._draw_operator(batch, n_labelled, generator)
+        batch = batch.to(self.device)
+        target, confident = self._teacher_labels(batch) if self_training else (None, None)
         with self._autocast():
-            logits, branch_logits = self.network(images, branch=config.loss.pseudo > 0)
-        losses = {
-            "segmentation": self._segmentation_loss(logits[:n_labelled], labelled.truth),
-            "consistency": masked_cross_entropy(logits, target, pixel_weight=confident.float()),
-        }
-        ramp = consistency_ramp(self.step, self.spec.steps, config.loss.ramp_up)
-        total = losses["segmentation"] + config.loss.consistency * ramp * losses["consistency"]
-        if branch_logits is not None:
-            losses["pseudo"] = masked_cross_entropy(branch_logits, pseudo)
-            total = total + config.loss.pseudo * losses["pseudo"]
-        kept = confident.float().mean()
-        return {"total": total, **losses, "confident": kept}
+            images = operator.image(batch.images)
+            logits, branch = self.network(images, branch=self.config.loss.pseudo > 0)
+        truth = operator.labels(batch.truth)[:n_labelled]
+        losses = {"segmentation": self._segmentation_loss(logits[:n_labelled], truth)}
+        total = losses["segmentation"]
+        if target is not None and confident is not None:
+            weight = operator.labels(confident, fill=0).float()
+            losses["consistency"] = masked_cross_entropy(
+                logits, operator.labels(target), pixel_weight=weight
+            )
+            total = total + self._consistency_weight() * losses["consistency"]
+            losses["confident"] = weight.mean()
+        if branch is not None:
+            losses["pseudo"] = masked_cross_entropy(branch, operator.labels(batch.pseudo))
+            total = total + self.config.loss.pseudo * losses["pseudo"]
+        return {"total": total, **losses}
+
+    def _draw_operator(
+        self, batch: Batch, n_labelled: int, generator: torch.Generator
+    ) -> StrongOperator:
+        """Draw A and B: the identity on labelled crops, but for the share the recipe perturbs."""
+        place = torch.arange(len(batch.images))
+        share = round(self.config.augment.labelled * n_labelled)
+        perturbed = (place < share) | (place >= n_labelled)
+        size = batch.images.shape[-2:]
+        return draw_operator(self.config.augment, len(place), size, generator, perturbed)
+
+    def _consistency_weight(self) -> float:
+        """λ1 with its ramp."""
+        loss = self.config.loss
+        return loss.consistency * consistency_ramp(self.step, self.spec.steps, loss.ramp_up)
 
     @torch.no_grad()
-    def _teacher_labels(self, labelled: Batch, whole: Batch) -> tuple[Tensor, Tensor]:
+    def _teacher_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return f_θ'(x) as hard labels (B, H, W), `IGNORE` in padding, and if it is confident."""
         with self._autocast():
-            logits = self.teacher.network(torch.cat([labelled.images, whole.images]))
+            logits = self.teacher.network(batch.images)
         confidence, label = logits.softmax(1).max(1)
-        inside = torch.cat([labelled.inside, whole.inside])
-        label = torch.where(inside, label, IGNORE).byte()
-        return label, (inside & (confidence >= self.config.loss.threshold)).byte()
+        label = torch.where(batch.inside, label, IGNORE).byte()
+        return label, (batch.inside & (confidence >= self.config.loss.threshold)).byte()
 
     def _segmentation_loss(self, logits: Tensor, truth: Tensor) -> Tensor:
         """L_seg (eq. 2), with a Dice term where the recipe asks for one."""
@@ -191,17 +192,6 @@ class StageTrainer:
         if self.config.loss.dice:
             loss = loss + self.config.loss.dice * dice_loss(logits, truth)
         return loss
-
-    def _perturb_labelled(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Perturb a share of stage 1's crops: the paper's stage 1 has none."""
-        count = round(self.config.augment.labelled * len(batch.images))
-        if not count:
-            return batch.images, batch.truth
-        augment = self.config.augment.model_copy(update={"cutmix": 0.0})
-        operator = draw_operator(augment, count, batch.images.shape[-2:], generator)
-        images = torch.cat([operator.image(batch.images[:count]), batch.images[count:]])
-        truth = torch.cat([operator.labels(batch.truth[:count]), batch.truth[count:]])
-        return images, truth
 
     def _autocast(self) -> torch.autocast:
         half = self.config.precision == "bfloat16" or (
@@ -241,9 +231,10 @@ def _set_learning_rate(
     optimiser: torch.optim.Optimizer, config: Config, step: int, steps: int
 ) -> None:
     settings = config.optimiser
-    decay = (1 - step / steps) ** 0.9 if settings.schedule == "poly" else 1.0
+    factor = (1 - step / steps) ** 0.9 if settings.schedule == "poly" else 1.0
+    factor *= min(1.0, (step + 1) / (settings.warm_up * steps + 1))
     for group in optimiser.param_groups:
-        group["lr"] = settings.learning_rate * group["factor"] * decay
+        group["lr"] = settings.learning_rate * group["factor"] * factor
 
 
 def _class_weight(labelled: Sequence[Sample], n_classes: int, config: Config) -> Tensor:

@@ -18,11 +18,20 @@ class Teacher:
     """Holds θ' as a network in evaluation mode and moves it towards θ after every step.
 
     Batch norm statistics are averaged like weights, so that the teacher needs none of its own.
+
+    Parameters
+    ----------
+    student
+        f, which the teacher begins as a copy of.
+    config
+        The decay.
+    warm
+        Whether f has been trained before; the teacher then keeps what it knows from the start.
     """
 
-    def __init__(self, student: BlockNetwork, config: TeacherConfig) -> None:
+    def __init__(self, student: BlockNetwork, config: TeacherConfig, warm: bool = False) -> None:
         self.network = copy.deepcopy(student).eval().requires_grad_(False)
-        self.config = config
+        self.config = config.model_copy(update={"warm_up": False}) if warm else config
 
     @torch.no_grad()
     def update(self, student: nn.Module, step: int, steps: int) -> None:

@@ -89,6 +89,12 @@ def _counts(project: Project, record: ImageRecord) -> np.ndarray:
             f"Image {record.id} is listed, but its folder is gone.",
             "Put the folder back into images/, or import the image again.",
         )
+    if not (project.image_path(record.id) / "0").exists():
+        where = f"; it refers to {record.linked}" if record.linked else ""
+        raise NotReadyError(
+            f"The pixels of image {record.id} are gone{where}.",
+            "Put them back, or import the image again.",
+        )
     return project.label_counts(record.id)
 
 

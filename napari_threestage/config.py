@@ -111,7 +111,7 @@ class OptimiserConfig(Section):
 
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(3e-5, gt=0)
-    backbone_factor: float = Field(0.1, gt=0, description="backbone's share of the learning rate")
+    backbone_factor: float = Field(0.1, gt=0, description="share of a pre-trained backbone")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "poly"] = "constant"
     warm_up: float = Field(0.0, ge=0, lt=1, description="share of the steps of a linear rise")
@@ -125,9 +125,7 @@ class TeacherConfig(Section):
         ((1 / 3, 0.99), (2 / 3, 0.995), (5 / 6, 0.9975), (1.0, 0.999)),
         description="(until this share of the steps, decay)",
     )
-    warm_up: bool = Field(
-        False, description="decay is at most 1 - 1 / (step + 1) from a new start"
-    )
+    warm_up: bool = Field(False, description="decay is at most 1 - 1 / (step + 1) from a new start")
     enabled: bool = Field(True, description="off: the student itself is the teacher (Table VI)")
     in_stage_1: bool = Field(False, description="stage 1 is judged by an average too")
 

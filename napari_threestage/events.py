@@ -148,23 +148,23 @@ KINDS: dict[str, type[Event]] = {
 
 
 def parse_event(line: str) -> Event | None:
-    """Read one line; None for an incomplete last line or a kind of a newer program."""
+    """Read one line; None for an incomplete one or a kind of a newer program."""
     try:
         values: dict[str, Any] = json.loads(line)
-    except json.JSONDecodeError:
+        kind = KINDS.get(values.pop("event", ""))
+        if kind is None:
+            return None
+        names = {entry.name for entry in fields(kind)}
+        return kind(**{name: value for name, value in values.items() if name in names})
+    except (ValueError, TypeError, AttributeError):
         return None
-    kind = KINDS.get(values.pop("event", ""))
-    if kind is None:
-        return None
-    names = {entry.name for entry in fields(kind)}
-    return kind(**{name: value for name, value in values.items() if name in names})
 
 
 def read_events(path: Path) -> Iterator[Event]:
     """Yield the events of a file; a file that does not exist has none."""
     if not path.exists():
         return
-    with path.open() as lines:
+    with path.open(errors="replace") as lines:
         for line in lines:
             event = parse_event(line)
             if event is not None:

@@ -39,7 +39,7 @@ def is_alive(process: dict[str, Any]) -> bool:
         found = psutil.Process(int(process["pid"]))
         same: bool = abs(found.create_time() - float(process["started"])) < 2
         return same and bool(found.status() != psutil.STATUS_ZOMBIE)
-    except (psutil.Error, KeyError, ValueError):
+    except (psutil.Error, KeyError, TypeError, ValueError):
         return False
 
 
@@ -61,23 +61,30 @@ def hold_lock(path: Path, busy: str) -> Iterator[None]:
     except Timeout:
         raise BusyError(f"{busy} ({_holder(holder_file)}).", "Wait for it or stop it.") from None
     except OSError as error:
-        raise ProjectError(
-            f"{path.parent} cannot be written ({error.strerror}).",
-            "Choose a folder that you may write to.",
-        ) from error
+        raise _not_writable(path, error) from error
     try:
         if holder_file.exists():
             log.warning("Recovered the lock that was left by %s.", _holder(holder_file))
-        holder_file.write_text(json.dumps(this_process() | {"since": time.time()}))
+        try:
+            holder_file.write_text(json.dumps(this_process() | {"since": time.time()}))
+        except OSError as error:
+            raise _not_writable(path, error) from error
         yield
     finally:
         holder_file.unlink(missing_ok=True)
         lock.release()
 
 
+def _not_writable(path: Path, error: OSError) -> ProjectError:
+    return ProjectError(
+        f"{path.parent} cannot be written ({error.strerror}).",
+        "Choose a folder that you may write to.",
+    )
+
+
 def _holder(file: Path) -> str:
     try:
         entry = json.loads(file.read_text())
         return f"process {entry['pid']} on {entry['host']}"
-    except (OSError, ValueError, KeyError):
-        return "by another process"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_threestage import store
 from napari_threestage.errors import ImageFileError, ProjectError
@@ -54,7 +54,7 @@ class ImageRecord(BaseModel):
     """What ``project.json`` knows of an image, so that listing needs no look at the pixels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    id: str
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")  # becomes part of a path
     name: str
     axes: str
     shape: tuple[int, ...]
@@ -90,6 +90,14 @@ class ProjectFile(BaseModel):
     normalisation: Literal["auto", "range", "percentile"] = "auto"
     images: dict[str, ImageRecord] = {}
 
+    @field_validator("images")
+    @classmethod
+    def _under_their_ids(cls, images: dict[str, ImageRecord]) -> dict[str, ImageRecord]:
+        for image_id, record in images.items():
+            if record.id != image_id:
+                raise ValueError(f"image {record.id} is listed as {image_id}")
+        return images
+
 
 class Project:
     """A project on disk.
@@ -109,6 +117,7 @@ class Project:
         self.path = Path(path)
         self._file = _read_project_file(self.path)
         self._changing = threading.Lock()
+        self._image_locks: dict[str, threading.RLock] = {}
 
     @classmethod
     def create(
@@ -149,7 +158,8 @@ class Project:
         """Number of channels that training and prediction use; 0 without images."""
         if self._file.channels is not None:
             return len(self._file.channels)
-        return next((record.channels for record in self.images.values()), 0)
+        # A grey image fills all channels of the others, whichever was imported first.
+        return max((record.channels for record in self.images.values()), default=0)
 
     @property
     def channels(self) -> list[int] | None:
@@ -182,10 +192,18 @@ class Project:
         """Write ``project.json``, complete or not at all."""
         with self._changing:
             content = self._file.model_dump(mode="json")
-        try:
-            store.write_json(self.path / "project.json", content)
-        except OSError as error:
-            raise _not_writable(self.path, error) from error
+            try:
+                store.write_json(self.path / "project.json", content)
+            except OSError as error:
+                raise _not_writable(self.path, error) from error
+
+    @contextmanager
+    def changing_image(self, image_id: str) -> Iterator[None]:
+        """Keep the other threads of this process from changing an image and its labels."""
+        with self._changing:
+            lock = self._image_locks.setdefault(image_id, threading.RLock())
+        with lock:
+            yield
 
     def set_channels(self, channels: Sequence[int]) -> None:
         """Choose the channels that training and prediction use."""
@@ -215,11 +233,32 @@ class Project:
         -------
         The record, and whether it is new.  `save` makes it permanent.
         """
-        array = np.asarray(image.data)
-        digest = content_hash(array)
-        image_id = f"{_slug(name)}-{digest[:8]}"
-        if image_id in self.images:
-            return self.images[image_id], False
+        digest = content_hash(np.asarray(image.data))
+        image_id = self._new_id(name, digest)
+        with self.changing_image(image_id):
+            if image_id in self.images:
+                return self.images[image_id], False
+            return self._store_image(image_id, digest, name, image, split, link), True
+
+    def _new_id(self, name: str, digest: str) -> str:
+        """Return an id that no image with other pixels has."""
+        length = 8
+        while True:
+            image_id = f"{_slug(name)}-{digest[:length]}"
+            known = self.images.get(image_id)
+            if known is None or known.sha256 == digest:
+                return image_id
+            length += 8
+
+    def _store_image(
+        self,
+        image_id: str,
+        digest: str,
+        name: str,
+        image: store.ImageArray,
+        split: Literal["train", "validation"],
+        link: Path | None,
+    ) -> ImageRecord:
         path = self.image_path(image_id)
         if store.read_attributes(path) is None:
             shutil.rmtree(path, ignore_errors=True)
@@ -232,15 +271,15 @@ class Project:
             id=image_id,
             name=name,
             axes=image.axes,
-            shape=array.shape,
-            dtype=str(array.dtype),
+            shape=tuple(image.data.shape),
+            dtype=str(image.data.dtype),
             sha256=digest,
             split=split,
             linked=str(link) if link else None,
         )
         with self._changing:
             self._file.images[image_id] = record
-        return record, True
+        return record
 
     def read_image(self, image_id: str) -> store.ImageArray:
         """Open an image; its pixels are read when they are asked for."""
@@ -263,14 +302,11 @@ class Project:
                 f"the image {_size(record.label_shape)}.",
                 "A mask has to have the size of its image.",
             )
-        self._write_provenance(image_id, truth, source)
         counts = np.bincount(truth.ravel(), minlength=len(self.classes) + 1)
-        self.write_labels(
-            image_id,
-            GROUND_TRUTH,
-            truth,
-            {"pixels": counts.tolist(), "source": source},
-        )
+        attributes = {"pixels": counts.tolist(), "source": source}
+        with self.changing_image(image_id):
+            self._write_provenance(image_id, truth, source)
+            self.write_labels(image_id, GROUND_TRUTH, truth, attributes)
 
     def write_labels(
         self, image_id: str, name: str, labels: np.ndarray, attributes: Mapping[str, Any]
@@ -284,8 +320,7 @@ class Project:
         attributes = self.label_attributes(image_id, name)
         if attributes is None:
             return None
-        array = store.read_labels(self.image_path(image_id), name)
-        return None if array is None else np.asarray(array[...])
+        return store.read_labels(self.image_path(image_id), name)
 
     def label_attributes(self, image_id: str, name: str = GROUND_TRUTH) -> dict[str, Any] | None:
         """Return what is noted with a label set: pixels per class, source, time."""
@@ -348,6 +383,8 @@ def _read_project_file(path: Path) -> ProjectFile:
         ) from None
     except OSError as error:
         raise ProjectError(f"{file} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError:
+        content = ""  # which is as damaged
     try:
         raw = json.loads(content)
         if int(raw.get("schema_version", SCHEMA)) > SCHEMA:
@@ -357,7 +394,7 @@ def _read_project_file(path: Path) -> ProjectFile:
                 "Update: pip install --upgrade napari-threestage",
             )
         return ProjectFile.model_validate(raw)
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise ProjectError(
             f"{file} is damaged ({reason}).", "Restore it from a copy of the project."

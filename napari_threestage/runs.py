@@ -7,13 +7,14 @@ The folder is the protocol between the trainer and everyone else: ``process.json
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_threestage import store
 from napari_threestage.config import Config, read_config
-from napari_threestage.errors import ProjectError
+from napari_threestage.errors import ConfigError, ProjectError
 from napari_threestage.events import (
     Event,
     Failed,
@@ -79,7 +80,7 @@ class Run:
         try:
             self.config: Config = read_config(path / "config.json")
             self.inputs = RunInputs(**json.loads((path / "inputs.json").read_text()))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, ConfigError) as error:
             raise ProjectError(
                 f"Run {path.name} is damaged ({error}).", f"Remove the folder {path}."
             ) from error
@@ -146,8 +147,12 @@ class Run:
 
     def record(self, event: Event) -> None:
         """Append an event; the line is on disk when this returns."""
-        with self.events_path.open("a") as file:
-            file.write(event.to_json() + "\n")
+        with self.events_path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":  # a killed trainer left half a line
+                    file.write(b"\n")
+            file.write(event.to_json().encode() + b"\n")
 
     def enter_process(self) -> None:
         """Note that this process trains the run, and forget old requests."""

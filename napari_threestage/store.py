@@ -95,8 +95,7 @@ def link_image(path: Path, source: Path, attributes: Mapping[str, Any]) -> None:
     ImageFileError
         The source has another version or other axes than this program writes.
     """
-    content = json.loads((source / "zarr.json").read_text()) if source.is_dir() else {}
-    ome = content.get("attributes", {}).get("ome", {})
+    ome = (_read_group(source) or {}).get("attributes", {}).get("ome", {})
     multiscale = (ome.get("multiscales") or [{}])[0]
     axes = "".join(axis["name"] for axis in multiscale.get("axes", []))
     if axes not in {"cyx", "czyx", "tcyx", "tczyx"}:
@@ -185,25 +184,36 @@ def publish_labels(
     _list_label_set(image_path / "labels", name)
 
 
-def read_labels(image_path: Path, name: str) -> Any:
-    """Return the array of a label set, read lazily, or None if there is no such set."""
+def read_labels(image_path: Path, name: str) -> np.ndarray | None:
+    """Read a label set whole; None if there is no such set.
+
+    Raises
+    ------
+    ProjectError
+        The label set is damaged.
+    """
     group = image_path / "labels" / name
-    for _ in range(3):  # a revision may be replaced between the two reads
-        revision = _revision(group)
-        if revision is None:
-            return None
+    while (revision := _revision(group)) is not None:
+        path, problem = group / f"{revision}-0", None
         try:
-            return zarr.open_array(group / f"{revision}-0", mode="r")
-        except FileNotFoundError:
-            continue
-    raise ProjectError(f"The label set {name} of {image_path.name} is damaged.", "Restore a copy.")
+            labels = read_map(path)
+        except ProjectError as error:
+            problem = error
+        # Chunks of a removed array read as 0. An array is removed by renaming it first, so one
+        # that still has its name was whole while it was read.
+        if problem is None and path.is_dir():
+            return labels
+        if _revision(group) == revision:  # nobody replaced it
+            raise ProjectError(
+                f"The label set {name} of {image_path.name} is damaged.", "Restore a copy."
+            ) from problem
+    return None
 
 
 def read_attributes(group: Path) -> dict[str, Any] | None:
     """Return our own entries of a group without opening its arrays; None if it does not exist."""
-    try:
-        content = json.loads((group / "zarr.json").read_text())
-    except FileNotFoundError:
+    content = _read_group(group)
+    if content is None:
         return None
     attributes: dict[str, Any] = content.get("attributes", {}).get(NAMESPACE, {})
     return attributes
@@ -229,8 +239,19 @@ def write_map(path: Path, values: np.ndarray, axes: str) -> None:
 
 
 def read_map(path: Path) -> np.ndarray:
-    """Read an array of `write_map` whole."""
-    return np.asarray(zarr.open_array(path, mode="r")[...])
+    """Read an array of `write_map` whole.
+
+    Raises
+    ------
+    ProjectError
+        It is missing or damaged.
+    """
+    try:
+        return np.asarray(zarr.open_array(path, mode="r")[...])
+    except Exception as error:  # zarr and codecs raise many kinds
+        raise ProjectError(
+            f"{path} is missing or damaged ({type(error).__name__}: {error}).", "Restore a copy."
+        ) from error
 
 
 def validate(path: Path) -> None:
@@ -300,18 +321,28 @@ def _image_label(classes: Sequence[Any]) -> dict[str, Any]:
 
 
 def _list_label_set(folder: Path, name: str) -> None:
-    listed = []
-    if (folder / "zarr.json").exists():
-        content = json.loads((folder / "zarr.json").read_text())
-        listed = content["attributes"]["ome"]["labels"]
+    content = _read_group(folder)
+    listed = [] if content is None else content["attributes"]["ome"]["labels"]
     if name not in listed:
         _write_group(folder, {"version": "0.5", "labels": [*listed, name]}, {})
 
 
-def _revision(group: Path) -> str | None:
+def _read_group(path: Path) -> dict[str, Any] | None:
+    """Return the metadata of a zarr v3 group, None if it does not exist."""
     try:
-        content = json.loads((group / "zarr.json").read_text())
-    except FileNotFoundError:
+        content = json.loads((path / "zarr.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise ProjectError(f"{path / 'zarr.json'} is damaged.", "Restore a copy.") from error
+    if not isinstance(content, dict):
+        raise ProjectError(f"{path / 'zarr.json'} is damaged.", "Restore a copy.")
+    return content
+
+
+def _revision(group: Path) -> str | None:
+    content = _read_group(group)
+    if content is None:
         return None
     path: str = content["attributes"]["ome"]["multiscales"][0]["datasets"][0]["path"]
     return path.split("-")[0]
@@ -320,9 +351,13 @@ def _revision(group: Path) -> str | None:
 def _remove_other_revisions(group: Path, keep: str | None) -> None:
     """Remove what a killed writer left and all but the current revision, which readers may hold."""
     if group.is_dir():
-        for entry in group.iterdir():
+        for entry in list(group.iterdir()):
             if entry.is_dir() and entry.name.split("-")[0] != keep:
-                shutil.rmtree(entry, ignore_errors=True)
+                gone = entry.with_name(f".{entry.name}.{uuid.uuid4().hex[:8]}")
+                entry.rename(gone)  # for `read_labels`
+                shutil.rmtree(gone, ignore_errors=True)
+            elif entry.name.endswith(".tmp"):
+                entry.unlink(missing_ok=True)
 
 
 def _pyramid(data: np.ndarray, shrink: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:

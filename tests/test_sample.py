@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-from napari_threestage import sample
+from napari_threestage import sample_scene
 from napari_threestage.sample import SAMPLE_CLASSES, SampleImage, make_sample, write_sample
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the sample opened a network connection")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    sample._picture.cache_clear()
+    sample_scene._picture.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_no_class_is_rare_on_average(samples: list[SampleImage]) -> None:
 def test_colour_alone_does_not_tell_cells_from_debris(samples: list[SampleImage]) -> None:
     cells, debris = (
         np.concatenate([drawn.image[drawn.mask == label] for drawn in samples]).mean(axis=1)
-        for label in (sample.CELL, sample.DEBRIS)
+        for label in (sample_scene.CELL, sample_scene.DEBRIS)
     )
     edges = np.linspace(0, 255, 33)
     cell_share, debris_share = (np.histogram(v, edges)[0] / v.size for v in (cells, debris))

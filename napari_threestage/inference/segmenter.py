@@ -131,6 +131,7 @@ def load_segmenter(path: Path, device: torch.device) -> Segmenter:
         config = NetworkConfig.model_validate(info.network | {"weights": "none"})
         network = build_network(config, info.n_channels, len(info.classes))
         network.load_state_dict(state)
+        InferenceConfig.model_validate(info.inference)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ImageFileError(

@@ -170,17 +170,21 @@ def _import_pair(
     record, new = project.add_image(_stem(image_path), image, options.split, link)
     if truth is None:
         return _Outcome(record.id, new, False, False)
-    truth = truth.reshape(record.label_shape)
-    old = project.read_labels(record.id)
-    if old is not None and not options.replace_masks and not np.array_equal(old, truth):
-        note = (
-            f"{image_path.name} has other ground truth already, which was kept; "
-            "--replace-masks would replace it."
-        )
-        return _Outcome(record.id, new, False, False, note)
-    if old is None or options.replace_masks:
-        project.write_ground_truth(record.id, truth, "imported")
+    with project.changing_image(record.id):
+        note = _write_truth(project, record.id, truth.reshape(record.label_shape), options)
+    if note:
+        return _Outcome(record.id, new, False, False, f"{image_path.name} {note}")
     return _Outcome(record.id, new, True, bool(binary))
+
+
+def _write_truth(project: Project, image_id: str, truth: np.ndarray, options: ImportOptions) -> str:
+    """Write ground truth where there is none or it may be replaced; return why it was kept."""
+    old = project.read_labels(image_id)
+    if old is not None and not options.replace_masks and not np.array_equal(old, truth):
+        return "has other ground truth already, which was kept; --replace-masks would replace it."
+    if old is None or options.replace_masks:
+        project.write_ground_truth(image_id, truth, "imported")
+    return ""
 
 
 def load_image(path: Path, axes: str | None = None) -> ImageArray:
@@ -194,10 +198,7 @@ def load_image(path: Path, axes: str | None = None) -> ImageArray:
     order = [axis for axis in "tczyx" if axis in image.axes]
     if set(image.axes) - set("tczyx") or not {"y", "x"} <= set(image.axes):
         raise ImageFileError(f"{path.name} has the axes {image.axes}.", "Allowed are t c z y x.")
-    try:
-        data = np.asarray(image.data[...]).transpose([image.axes.index(axis) for axis in order])
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ImageFileError(f"{path.name} is damaged ({error}).", "Write it again.") from error
+    data = _pixels(path, image).transpose([image.axes.index(axis) for axis in order])
     if "c" not in order:
         place = order.index("t") + 1 if "t" in order else 0
         order.insert(place, "c")
@@ -205,11 +206,18 @@ def load_image(path: Path, axes: str | None = None) -> ImageArray:
     return ImageArray(data, "".join(order), image.scale, image.unit, image.channel_names)
 
 
+def _pixels(path: Path, image: ImageArray) -> np.ndarray:
+    try:
+        return np.asarray(image.data[...])
+    except Exception as error:  # each codec has its own
+        raise ImageFileError(f"{path.name} is damaged ({error}).", "Write it again.") from error
+
+
 def load_truth(path: Path, project: Project, options: ImportOptions) -> tuple[np.ndarray, bool]:
     """Read a mask as ground truth (0 = not labelled, 1..C), and whether it looks like 0 and 255."""
     colourful = options.mask_values == "rgb" or isinstance(options.mask_values, ColourValues)
     if path.is_dir():
-        raw = np.asarray(store.read_ome_zarr(path).data[...])
+        raw = _pixels(path, store.read_ome_zarr(path))
     else:
         raw = read_mask_array(path, palette_colours=colourful)
     try:

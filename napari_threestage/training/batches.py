@@ -100,11 +100,14 @@ class CropSampler:
         self._orders: dict[int, list[int]] = {}
 
     def batch(self, step: int, size: int, generator: torch.Generator) -> Batch:
-        """Return the crops of a step."""
+        """Return the crops of a step; their number may be 0."""
         crops = [
-            self._crop(self._sample_index(step * size + place), generator) for place in range(size)
+            self._crop(self._sample_index(step * size + place), generator)
+            for place in range(max(size, 1))
         ]
-        images, truth, pseudo, inside = (torch.stack(parts) for parts in zip(*crops, strict=True))
+        images, truth, pseudo, inside = (
+            torch.stack(parts)[:size] for parts in zip(*crops, strict=True)
+        )
         return Batch(images, truth, pseudo, inside)
 
     def _sample_index(self, draw: int) -> int:

@@ -72,7 +72,7 @@ class StageTrainer:
             self.network.segmenter, config.teacher, warm=spec.start_from is not None
         )
         self.optimiser = _build_optimiser(config, self.network)
-        self.class_weight = _class_weight(labelled, self._n_classes(), config).to(device)
+        self.class_weight = self._class_weight(labelled) if config.loss.class_weights else None
         self.step = 0
         self._set_train_mode()
 
@@ -144,8 +144,8 @@ class StageTrainer:
         operator = self._draw_operator(batch, n_labelled, generator)
         batch = batch.to(self.device)
         target, confident = self._teacher_labels(batch) if self_training else (None, None)
+        images = operator.image(batch.images)
         with self._autocast():
-            images = operator.image(batch.images)
             logits, branch = self.network(images, branch=self.config.loss.pseudo > 0)
         truth = operator.labels(batch.truth)[:n_labelled]
         losses = {"segmentation": self._segmentation_loss(logits[:n_labelled], truth)}
@@ -206,21 +206,29 @@ class StageTrainer:
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval().requires_grad_(False)
 
-    def _n_classes(self) -> int:
+    def _class_weight(self, labelled: Sequence[Sample]) -> Tensor:
+        """Return weights (K,) as a power of the inverse share of labelled pixels, mean 1."""
+        channels = self.network.segmenter.mean.shape[1]
+        probe = torch.zeros(1, channels, 32, 32, device=self.device)
         with torch.no_grad():
-            channels = self.network.segmenter.mean.shape[1]
-            probe = torch.zeros(1, channels, 32, 32, device=self.device)
-            self.network.eval()
-            return int(self.network(probe, branch=False)[0].shape[1])
+            n_classes = self.network.segmenter.eval()(probe).shape[1]
+        values = torch.cat(
+            [sample.truth.flatten() for sample in labelled if sample.truth is not None]
+        )
+        counts = torch.bincount(values[values != IGNORE].long(), minlength=n_classes).float()
+        share = counts.clamp(min=1) / counts.sum()
+        weight = share.pow(-self.config.loss.class_weights) * (counts > 0)
+        return (weight * (counts > 0).sum() / weight.sum()).to(self.device)
 
 
 def _build_optimiser(config: Config, network: TwoBranchNetwork) -> torch.optim.Optimizer:
-    """Give the backbone its share of the learning rate; decoders and own blocks have all of it."""
+    """Give a pre-trained backbone its share of the learning rate; all new blocks have all of it."""
     *backbone, decoder = network.segmenter.blocks
     new = nn.ModuleList([decoder, *network.own_blocks])
     settings = config.optimiser
+    factor = 1.0 if config.network.weights == "none" else settings.backbone_factor
     groups = [
-        {"params": list(nn.ModuleList(backbone).parameters()), "factor": settings.backbone_factor},
+        {"params": list(nn.ModuleList(backbone).parameters()), "factor": factor},
         {"params": list(new.parameters()), "factor": 1.0},
     ]
     kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
@@ -235,16 +243,3 @@ def _set_learning_rate(
     factor *= min(1.0, (step + 1) / (settings.warm_up * steps + 1))
     for group in optimiser.param_groups:
         group["lr"] = settings.learning_rate * group["factor"] * factor
-
-
-def _class_weight(labelled: Sequence[Sample], n_classes: int, config: Config) -> Tensor:
-    """Return weights (K,) as a power of the inverse share of labelled pixels, mean 1."""
-    counts = torch.zeros(n_classes)
-    for sample in labelled:
-        truth = sample.truth
-        if truth is not None:
-            counts += torch.bincount(truth[truth != IGNORE].long(), minlength=n_classes)[:n_classes]
-    present = counts > 0
-    share = counts.clamp(min=1) / counts.sum().clamp(min=1)
-    weight = share.pow(-config.loss.class_weights) * present
-    return weight * present.sum() / weight.sum().clamp(min=1e-12)

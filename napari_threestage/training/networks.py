@@ -158,6 +158,8 @@ def build_own_blocks(
     ĝ's conv6 has half of conv5's width in a ResNet (Table VII); other backbones repeat their last
     block.  It always has live batch norm, as it has no pre-trained statistics.
     """
+    if own_blocks == 0:
+        return []
     backbone = _build_backbone(config.model_copy(update={"weights": "none"}), in_channels)
     if own_blocks == 1:
         return [build_decoder(config, backbone.channels, n_classes)]

@@ -38,8 +38,9 @@ def equalize(images: Tensor, level: Tensor) -> Tensor:
         2, values, images.new_ones(()).expand_as(values)
     )
     below = counts.cumsum(2) - counts
-    table = below / (values.shape[2] - counts.gather(2, values.amax(2, keepdim=True))).clamp(min=1)
-    return table.clamp(max=1).gather(2, values).view_as(images)
+    rest = values.shape[2] - counts.gather(2, values.amax(2, keepdim=True))
+    flat = (below / rest.clamp(min=1)).clamp(max=1).gather(2, values)
+    return torch.where(rest > 0, flat, images.flatten(2)).view_as(images)  # one value stays
 
 
 def solarize(images: Tensor, level: Tensor) -> Tensor:
@@ -105,6 +106,6 @@ def _column(level: Tensor) -> Tensor:
 
 
 def _blend(degenerate: Tensor, images: Tensor, level: Tensor) -> Tensor:
-    """Interpolate with factor 0.1 to 1.9: PIL's enhancement, symmetric about the image itself."""
-    factor = 1 + _column(level)
+    """Interpolate with factor 0.28 to 1.72: PIL's enhancement, symmetric about the image itself."""
+    factor = 1 + 0.8 * _column(level)
     return (degenerate + factor * (images - degenerate)).clamp(0, 1)

@@ -33,7 +33,7 @@ def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
     try:
         path = str(_download(config.backbone))
         return config.model_copy(update={"weights": path}), None
-    except (URLError, OSError) as error:
+    except (URLError, OSError, RuntimeError) as error:  # the last: not what the hash says
         hint = f"Download them elsewhere and use --set network.weights=FILE. ({error})"
         message = f"The ImageNet weights of {config.backbone} cannot be downloaded."
         if config.weights == "imagenet":
@@ -99,8 +99,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen kinds for a bad file
+        reason = (str(error) or "it ends too early").splitlines()[0].rstrip(".")
         raise ConfigError(
-            f"{path} cannot be read as weights: {str(error).splitlines()[0]}",
+            f"{path} cannot be read as weights: {reason}.",
             "Give a safetensors file or a state dict saved by torch.",
         ) from error
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):

@@ -1,0 +1,219 @@
+"""Read TIFF files with tifffile, the metadata of OME and ImageJ included.
+
+Files that are cut off or lack planes are refused: tifffile would fill the gaps or drop the pages.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import xml.etree.ElementTree as ElementTree
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_threestage.errors import ImageFileError
+from napari_threestage.ingest.stored import DAMAGED, Stored, check_bomb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+"""Endings of the files that `read_tiff` reads."""
+
+_UNITS = {
+    "nanometer": ("nm", "nanometre"),
+    "micrometer": ("um", "\u00b5m", "\u03bcm", "\\u00b5m", "micron", "microns", "micrometre"),
+    "millimeter": ("mm", "millimetre"),
+    "centimeter": ("cm", "centimetre"),
+    "meter": ("m", "metre"),
+    "picometer": ("pm",),
+    "angstrom": ("\u00e5", "a\u030a"),
+    "inch": ("in", "inches", '"'),
+    "nanosecond": ("ns",),
+    "microsecond": ("us", "\u00b5s", "\u03bcs"),
+    "millisecond": ("ms", "msec"),
+    "second": ("s", "sec", "seconds"),
+    "minute": ("min", "minutes"),
+    "hour": ("h", "hours"),
+}
+_UNIT_NAMES = {text: name for name, texts in _UNITS.items() for text in (name, *texts)}
+
+
+class _OneFile(io.BufferedReader):
+    """A file of which tifffile cannot tell that it lies in a folder with others.
+
+    File names inside the metadata of multi-file TIFFs would be opened otherwise.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
+def read_tiff(path: Path, palette_colours: bool) -> Stored:
+    """Read the first series of a TIFF file; alpha is dropped.
+
+    Parameters
+    ----------
+    path
+        An existing file.
+    palette_colours
+        Give the colours of a palette file instead of its indices.
+
+    Returns
+    -------
+    Stored
+        With pixel sizes and channel names of OME and ImageJ; without axes where the file holds a
+        bare array.
+
+    Raises
+    ------
+    ImageFileError
+        The file is cut off, lacks planes, holds none or claims too many pixels; other damage raises
+        what the decoder raises.
+    """
+    _check_chain(path)
+    with _OneFile(io.FileIO(path)) as file, tifffile.TiffFile(file, _multifile=False) as tif:
+        if not tif.series:
+            raise ImageFileError(f"{path.name} holds no image.", DAMAGED)
+        series = tif.series[0]
+        page = series.keyframe
+        check_bomb(path, math.prod(series.shape), page.dtype.itemsize if page.dtype else 1)
+        _check_strips(path, series)
+        array = np.asarray(series.asarray())
+        axes = _tiff_axes(series.axes.lower())
+        if "S" in series.axes and page.extrasamples and page.extrasamples[-1] in (1, 2):
+            array = np.delete(array, -1, series.axes.index("S"))
+        bare = not (tif.is_imagej or tif.is_ome)  # those two store a palette for display only
+        if palette_colours and bare and page.photometric == 3 and page.colormap is not None:
+            array = np.moveaxis((page.colormap >> 8).astype(np.uint8)[:, array], 0, -1)
+            axes = (axes or "tzyx"[1 - array.ndim :]) + "s"
+        stored = Stored(array, axes)
+        if tif.ome_metadata:
+            _add_ome(stored, tif.ome_metadata)
+        elif tif.imagej_metadata:
+            _add_imagej(stored, tif.imagej_metadata, tif.pages.first)
+    return stored
+
+
+def _check_chain(path: Path) -> None:
+    """Refuse a TIFF whose list of pages leaves the file; tifffile would drop the pages."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(16).ljust(16, b"\0")
+        order = {b"II": "<", b"MM": ">"}.get(header[:2])
+        if order is None:
+            return
+        big = struct.unpack(f"{order}H", header[2:4])[0] == 43
+        pointer, number, entry = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
+        width = struct.calcsize(pointer)
+        (offset,) = struct.unpack(order + pointer, header[width : 2 * width])
+        seen: set[int] = set()
+        while offset and offset not in seen:
+            seen.add(offset)
+            file.seek(offset)
+            raw = file.read(struct.calcsize(number)).ljust(struct.calcsize(number), b"\0")
+            body = struct.unpack(order + number, raw)[0] * struct.calcsize(f"={entry}")
+            end = offset + len(raw) + body + width
+            if end > size:
+                raise _cut_off(path, end)
+            needed = _end_of_tags(file.read(body), order, entry, pointer)
+            if needed > size:
+                raise _cut_off(path, needed)
+            (offset,) = struct.unpack(order + pointer, file.read(width))
+
+
+def _end_of_tags(body: bytes, order: str, entry: str, pointer: str) -> int:
+    """Last byte that the values of the standard tags of one page need."""
+    sizes = {2: 1, 3: 2, 4: 4, 5: 8, 9: 4, 10: 8, 12: 8, 16: 8, 17: 8, 18: 8}
+    end = 0
+    for code, kind, count, value in struct.iter_unpack(order + entry, body):
+        length = sizes.get(kind, 1) * count
+        if code < 32768 and length > len(value):  # private tags are often wrong, and not needed
+            end = max(end, struct.unpack(order + pointer, value)[0] + length)
+    return end
+
+
+def _check_strips(path: Path, series: tifffile.TiffPageSeries) -> None:
+    """Refuse a TIFF whose pixels leave the file or are in another; tifffile may fill with 0."""
+    if series.dataoffset is not None:
+        ends = [series.dataoffset + series.nbytes]
+    else:
+        pages = list(series)
+        missing = sum(page is None for page in pages)
+        if missing:
+            raise ImageFileError(
+                f"{path.name} lacks {missing} of the {len(pages)} planes it describes.",
+                "Export all planes into one file.",
+            )
+        ends = [
+            start + count
+            for page in pages
+            if page is not None
+            for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+        ]
+    if max(ends, default=0) > path.stat().st_size:
+        raise _cut_off(path, max(ends))
+
+
+def _cut_off(path: Path, needed: int) -> ImageFileError:
+    size = path.stat().st_size
+    return ImageFileError(
+        f"{path.name} is cut off: it has {size} bytes and refers to byte {needed}.", DAMAGED
+    )
+
+
+def _tiff_axes(axes: str) -> str:
+    """Names of the axes; empty where tifffile knows only the shape."""
+    if "q" in axes and "s" not in axes:
+        return ""
+    for unknown in "iq":
+        while unknown in axes:
+            free = [axis for axis in "zt" if axis not in axes]
+            if not free:
+                break
+            at = axes.rindex(unknown)
+            axes = axes[:at] + free[0] + axes[at + 1 :]
+    return axes
+
+
+def _add_ome(stored: Stored, xml: str) -> None:
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None:
+        return
+    for axis in "zyx":
+        key = f"PhysicalSize{axis.upper()}"
+        _add_length(stored, axis, pixels.get(key), pixels.get(f"{key}Unit", "\u00b5m"))
+    _add_length(stored, "t", pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+    stored.names = tuple(channel.get("Name", "") for channel in pixels.findall("{*}Channel"))
+
+
+def _add_imagej(stored: Stored, metadata: dict[str, Any], page: Any) -> None:
+    unit = metadata.get("unit", "")
+    if str(unit).lower() not in ("pixel", "pixels"):
+        for axis in "yx":
+            tag = page.tags.get(f"{axis.upper()}Resolution")
+            if tag is not None and tag.value[0]:
+                _add_length(stored, axis, tag.value[1] / tag.value[0], unit)
+        _add_length(stored, "z", metadata.get("spacing"), unit)
+    _add_length(stored, "t", metadata.get("finterval"), metadata.get("tunit", "s"))
+    if stored.axes.startswith("c"):
+        stored.names = tuple(metadata.get("Labels") or ())
+
+
+def _add_length(stored: Stored, axis: str, size: Any, unit: Any) -> None:
+    try:
+        number = float(size)
+    except (TypeError, ValueError):
+        return
+    if math.isfinite(number) and number > 0:
+        stored.scale[axis] = number
+        name = _UNIT_NAMES.get(str(unit).strip().lower())
+        if name:
+            stored.unit[axis] = name

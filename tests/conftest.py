@@ -1,0 +1,42 @@
+"""Small projects and images that several tests share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_threestage.project import ImageRecord, Project, default_classes
+from napari_threestage.store import ImageArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def small_project(tmp_path: Path) -> Project:
+    """An empty project of the classes background and nucleus."""
+    return Project.create(tmp_path / "project", default_classes(["background", "nucleus"]))
+
+
+@pytest.fixture
+def add_image(small_project: Project) -> Callable[..., ImageRecord]:
+    """Add a random image to `small_project`, with ground truth where `truth` is given."""
+
+    def add(
+        name: str,
+        truth: np.ndarray | None = None,
+        shape: tuple[int, ...] = (1, 64, 64),
+        axes: str = "cyx",
+        **options: object,
+    ) -> ImageRecord:
+        pixels = np.random.default_rng(sum(name.encode())).integers(0, 256, shape, np.uint8)
+        record, _ = small_project.add_image(name, ImageArray(pixels, axes), **options)  # type: ignore[arg-type]
+        if truth is not None:
+            small_project.write_ground_truth(record.id, truth, "imported")
+        small_project.save()
+        return record
+
+    return add

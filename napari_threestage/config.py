@@ -7,7 +7,7 @@ recipes as differences from them.  A run writes its configuration to ``config.js
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -35,6 +35,9 @@ PAPER_OPERATIONS = (
 )
 
 
+T = TypeVar("T")
+
+
 class Section(BaseModel):
     """A frozen group of settings; unknown names are refused."""
 
@@ -44,7 +47,9 @@ class Section(BaseModel):
 class NetworkConfig(Section):
     """The segmentation network f as blocks: a backbone in five blocks and a decoder."""
 
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2"] = "resnet101"
+    backbone: Literal[
+        "auto", "compact", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "resnet101"
+    ] = Field("resnet101", description="auto: mobilenet_v2 if it has weights, else compact")
     decoder: Literal["aspp", "pyramid"] = "aspp"
     weights: str = Field("imagenet", description="imagenet, auto, none, or a file")
     output_stride: Literal[8, 16, 32] = 8
@@ -80,8 +85,11 @@ class AugmentConfig(Section):
     cutouts: int = Field(3, ge=0)
     cutout_size: float = Field(32 / 256, gt=0, le=1, description="of the crop's shorter side")
     cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a box of another")
-    labelled: float = Field(
-        0.0, ge=0, le=1, description="share of the labelled crops that A perturbs as well"
+    labelled: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (0.0,),
+        min_length=1,
+        description="share of the labelled crops that A perturbs as well, by stage; the last entry "
+        "counts for all later stages",
     )
 
     @field_validator("operations")
@@ -128,6 +136,11 @@ class TeacherConfig(Section):
     warm_up: bool = Field(False, description="decay is at most 1 - 1 / (step + 1) from a new start")
     enabled: bool = Field(True, description="off: the student itself is the teacher (Table VI)")
     in_stage_1: bool = Field(False, description="stage 1 is judged by an average too")
+
+
+def for_stage(values: tuple[T, ...], stage: int) -> T:
+    """Return a stage's entry; the last one counts for all later stages."""
+    return values[min(stage, len(values)) - 1]
 
 
 class StagesConfig(Section):

@@ -33,9 +33,9 @@ def this_process() -> dict[str, Any]:
 
 def is_alive(process: dict[str, Any]) -> bool:
     """Whether a process of `this_process` still runs; one on another host counts as alive."""
-    if process.get("host") != socket.gethostname():
-        return True
     try:
+        if process["host"] != socket.gethostname():
+            return True
         found = psutil.Process(int(process["pid"]))
         same: bool = abs(found.create_time() - float(process["started"])) < 2
         return same and bool(found.status() != psutil.STATUS_ZOMBIE)

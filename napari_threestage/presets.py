@@ -12,7 +12,7 @@ from typing import Any
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "network": {
-            "backbone": "mobilenet_v2",
+            "backbone": "auto",
             "decoder": "pyramid",
             "weights": "auto",
             "output_stride": 16,
@@ -44,6 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             ),
             "cutout_size": 0.125,
             "cutmix": 0.5,
+            "labelled": (1.0, 0.0),
         },
         "loss": {"consistency": 1.0, "pseudo": 0.5, "threshold": 0.9, "dice": 0.5},
         "optimiser": {
@@ -52,6 +53,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "backbone_factor": 0.3,
             "weight_decay": 1e-4,
             "schedule": "poly",
+            "warm_up": 0.05,
             "clip": 1.0,
         },
         "teacher": {"decay": ((1.0, 0.99),), "warm_up": True, "in_stage_1": True},

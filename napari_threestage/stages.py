@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_threestage.config import for_stage
 from napari_threestage.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def stage_table(config: Config, last: int = 3) -> list[StageSpec]:
     previous = config.stages.start_from == "previous"
 
     def row(number: int) -> StageSpec:
-        own_blocks = _entry(config.stages.own_blocks, number)
+        own_blocks = for_stage(config.stages.own_blocks, number)
         return StageSpec(
             number=number,
             pseudo_masks_from=number - 1 if own_blocks else None,
             own_blocks=own_blocks,
-            steps=_entry(config.stages.steps, number),
+            steps=for_stage(config.stages.steps, number),
             start_from=number - 1 if previous and number > 1 else None,
         )
 
@@ -73,7 +74,3 @@ def parse_stages(text: str) -> tuple[int, int]:
     if not 1 <= bounds[0] <= bounds[1] <= 9:
         raise ConfigError(f"'{text}' names no stages.", "Stages go from 1 to 9, first to last.")
     return bounds
-
-
-def _entry(values: tuple[int, ...], number: int) -> int:
-    return values[min(number, len(values)) - 1]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from napari_threestage.config import for_stage
 from napari_threestage.training.augment import StrongOperator, draw_operator
 from napari_threestage.training.batches import Batch, CropSampler, Sample, join, step_generator
 from napari_threestage.training.losses import (
@@ -167,7 +168,7 @@ class StageTrainer:
     ) -> StrongOperator:
         """Draw A and B: the identity on labelled crops, but for the share the recipe perturbs."""
         place = torch.arange(len(batch.images))
-        share = round(self.config.augment.labelled * n_labelled)
+        share = round(for_stage(self.config.augment.labelled, self.spec.number) * n_labelled)
         perturbed = (place < share) | (place >= n_labelled)
         size = batch.images.shape[-2:]
         return draw_operator(self.config.augment, len(place), size, generator, perturbed)

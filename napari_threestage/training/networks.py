@@ -175,8 +175,8 @@ def build_decoder(config: NetworkConfig, channels: Sequence[int], n_classes: int
 
 
 def _build_backbone(config: NetworkConfig, in_channels: int) -> Backbone:
-    build = _mobilenet_v2 if config.backbone == "mobilenet_v2" else _resnet
-    return build(config, in_channels)
+    builders = {"mobilenet_v2": _mobilenet_v2, "compact": _compact}
+    return builders.get(config.backbone, _resnet)(config, in_channels)
 
 
 def _resnet(config: NetworkConfig, in_channels: int) -> Backbone:
@@ -222,6 +222,28 @@ def _mobilenet_v2(config: NetworkConfig, in_channels: int) -> Backbone:
     _initialise(conv6)
     _set_output_stride([*([block] for block in blocks[:4]), [blocks[4], conv6]], config)
     return Backbone(blocks, (16, 24, 32, 96, 320), conv6, 320)
+
+
+def _compact(config: NetworkConfig, in_channels: int) -> Backbone:
+    """Return a small residual network that learns from random weights within minutes on a CPU."""
+    from torchvision.models.resnet import BasicBlock
+
+    def block(before: int, after: int, stride: int) -> nn.Module:
+        shortcut = nn.Sequential(
+            nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+        )
+        return nn.Sequential(BasicBlock(before, after, stride, shortcut), BasicBlock(after, after))
+
+    widths = (32, 48, 96, 160, 160)
+    stem = nn.Sequential(
+        nn.Conv2d(in_channels, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+    )
+    blocks = [stem, *(block(a, b, 2) for a, b in itertools.pairwise(widths))]
+    conv6 = block(*widths[-2:], 2)
+    for part in (*blocks, conv6):
+        _initialise(part)
+    _set_output_stride([*([part] for part in blocks[:4]), [blocks[4], conv6]], config)
+    return Backbone(blocks, widths, conv6, widths[-1])
 
 
 def _adapt_first(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
     """Turn ``imagenet`` and ``auto`` into a local file, downloading it once.
 
+    The backbone ``auto`` becomes ``mobilenet_v2`` where there are weights for it and otherwise
+    ``compact``, which needs none.
+
     Returns
     -------
     The configuration whose `weights` is ``none`` or a file, and a warning if ``auto`` found none.
@@ -28,20 +31,26 @@ def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
     ConfigError
         ``imagenet`` was asked for and cannot be had.
     """
-    if config.weights not in ("auto", "imagenet"):
-        return config, None
+    wanted = "mobilenet_v2" if config.backbone == "auto" else config.backbone
+    weights, warning = config.weights, None
+    if weights in ("auto", "imagenet") and wanted != "compact":
+        weights, warning = _imagenet(wanted, required=weights == "imagenet")
+    elif weights in ("auto", "imagenet"):
+        weights = "none"
+    backbone = "compact" if config.backbone == "auto" and weights == "none" else wanted
+    return config.model_copy(update={"weights": weights, "backbone": backbone}), warning
+
+
+def _imagenet(backbone: str, required: bool) -> tuple[str, str | None]:
+    """Return the file of weights, or ``none`` and a warning."""
     try:
-        path = str(_download(config.backbone))
-        return config.model_copy(update={"weights": path}), None
-    except (URLError, OSError, RuntimeError) as error:  # the last: not what the hash says
-        hint = f"Download them elsewhere and use --set network.weights=FILE. ({error})"
-        message = f"The ImageNet weights of {config.backbone} cannot be downloaded."
-        if config.weights == "imagenet":
+        return str(_download(backbone)), None
+    except (URLError, OSError) as error:
+        message = f"The ImageNet weights of {backbone} cannot be downloaded ({error})."
+        hint = "Download them elsewhere and use --set network.weights=FILE."
+        if required:
             raise ConfigError(message, hint) from error
-        return (
-            config.model_copy(update={"weights": "none"}),
-            f"{message} Training starts from random weights, which costs quality. {hint}",
-        )
+        return "none", f"{message} Training starts from random weights, which costs quality. {hint}"
 
 
 def load_backbone_weights(model: nn.Module, config: NetworkConfig) -> None:

@@ -319,3 +319,16 @@ def test_the_images_given_are_not_changed() -> None:
     operator.labels(labels)
     assert torch.equal(images, before[0])
     assert torch.equal(labels, before[1])
+
+
+def test_samples_that_are_not_to_be_perturbed_stay_as_they_are() -> None:
+    config = AugmentConfig(probability=1.0, cutmix=1.0)
+    perturbed = torch.tensor([False, True, False, True])
+    operator = draw_operator(config, 4, (32, 32), torch.Generator().manual_seed(5), perturbed)
+    images, labels = torch.rand(4, 3, 32, 32), regions(4, (32, 32)).byte()
+    kept = ~perturbed
+    torch.testing.assert_close(operator.image(images)[kept], images[kept], atol=1e-4, rtol=0)
+    assert torch.equal(operator.labels(labels)[kept], labels[kept])
+    for sample in (1, 3):
+        assert float((operator.image(images)[sample] - images[sample]).abs().max()) > 0.1
+        assert not torch.equal(operator.labels(labels)[sample], labels[sample])

@@ -1,0 +1,149 @@
+"""What would go wrong in a run, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_threestage import store
+from napari_threestage.check import plan_run
+from napari_threestage.config import load_config
+from napari_threestage.errors import NotReadyError
+from napari_threestage.store import ImageArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_threestage.check import Plan
+    from napari_threestage.project import ImageRecord, Project
+
+    AddImage = Callable[..., ImageRecord]
+
+CONFIG = load_config("quick", {"data.crop": [64, 64]})
+FULL = np.repeat(np.array([1, 2], np.uint8), 64 * 32).reshape(64, 64)
+
+
+def told(plan: Plan) -> list[tuple[str, str]]:
+    assert all(problem.fix for problem in plan.problems)
+    return [(problem.level, problem.message) for problem in plan.problems]
+
+
+def test_a_ready_project_has_no_problems(small_project: Project, add_image: AddImage) -> None:
+    labelled, unlabelled = add_image("a", FULL), add_image("b")
+    judge = add_image("c", FULL, split="validation")
+    plan = plan_run(small_project, CONFIG)
+    assert plan.problems == []
+    assert (plan.labelled, plan.unlabelled) == ([labelled.id], [unlabelled.id])
+    assert plan.validation == [judge.id]
+    assert plan.pixels == {"background": 2048, "nucleus": 2048}  # without those that judge
+    plan.require_ready()
+    assert json.loads(json.dumps(plan.to_dict()))["labelled"] == [labelled.id]
+
+
+def test_a_project_without_images_is_no_project_to_run(small_project: Project) -> None:
+    plan = plan_run(small_project, CONFIG)
+    assert told(plan) == [("error", "The project has no images.")]
+    with pytest.raises(NotReadyError, match="has no images. threestage import"):
+        plan.require_ready()
+
+
+def test_without_ground_truth_there_is_nothing_to_learn(
+    small_project: Project, add_image: AddImage
+) -> None:
+    add_image("a")
+    add_image("b", np.zeros((64, 64), np.uint8))
+    add_image("c", FULL, split="validation")
+    ((level, message),) = told(plan_run(small_project, CONFIG))
+    assert level == "error" and "nothing to learn" in message
+
+
+def test_without_unlabelled_images_there_is_only_a_warning(
+    small_project: Project, add_image: AddImage
+) -> None:
+    add_image("a", FULL)
+    plan = plan_run(small_project, CONFIG)
+    ((level, message),) = told(plan)
+    assert level == "warning" and "All images are labelled" in message
+    plan.require_ready()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "level", "words"),
+    [
+        (0, "error", "'nucleus' is never labelled"),
+        (1, "warning", "'nucleus' has only 1 "),
+        (49, "warning", "'nucleus' has only 49 "),
+        (50, None, ""),
+    ],
+)
+def test_classes_need_labelled_pixels(
+    small_project: Project, add_image: AddImage, pixels: int, level: str | None, words: str
+) -> None:
+    truth = np.ones((64, 64), np.uint8)
+    truth.flat[:pixels] = 2
+    add_image("a", truth)
+    add_image("b")
+    problems = told(plan_run(small_project, CONFIG))
+    assert [one for one, _ in problems] == ([level] if level else [])
+    assert all(words in message for _, message in problems)
+
+
+def test_images_far_smaller_than_a_crop_are_a_warning(
+    small_project: Project, add_image: AddImage
+) -> None:
+    add_image("a", FULL)
+    add_image("b")
+    ((level, message),) = told(
+        plan_run(small_project, load_config("quick", {"data.crop": [130] * 2}))
+    )
+    assert level == "warning" and message.startswith("2 images, e.g. a-")
+    assert told(plan_run(small_project, load_config("quick", {"data.crop": [128, 900]}))) == []
+
+
+def test_errors_come_before_warnings(small_project: Project, add_image: AddImage) -> None:
+    add_image("a", np.ones((64, 64), np.uint8))  # all labelled, one class missing
+    assert [level for level, _ in told(plan_run(small_project, CONFIG))] == ["error", "warning"]
+
+
+@pytest.mark.parametrize("damage", ["folder", "pixels", "labels", "swapped"])
+def test_an_image_that_is_gone_or_damaged_is_an_error_that_names_it(
+    small_project: Project, add_image: AddImage, damage: str
+) -> None:
+    other, broken = add_image("a", FULL), add_image("b", FULL)
+    add_image("c")
+    path = small_project.image_path(broken.id)
+    if damage == "folder":
+        shutil.rmtree(path)
+    elif damage == "pixels":
+        shutil.rmtree(path / "0")
+    elif damage == "labels":
+        (path / "labels" / "ground_truth" / "zarr.json").write_text("{")
+    else:
+        shutil.rmtree(path / "labels")
+        shutil.copytree(small_project.image_path(other.id) / "labels", path / "labels")
+    plan = plan_run(small_project, CONFIG)
+    (message,) = [message for level, message in told(plan) if level == "error"]
+    assert broken.id in message
+    with pytest.raises(NotReadyError):
+        plan.require_ready()
+
+
+def test_a_linked_image_whose_source_is_gone_is_an_error_that_says_where_it_was(
+    small_project: Project, add_image: AddImage, tmp_path: Path
+) -> None:
+    add_image("a", FULL)
+    source = tmp_path / "far.ome.zarr"
+    image = ImageArray(np.zeros((1, 64, 64), np.uint8), "cyx")
+    store.write_image(source, image, {})
+    small_project.add_image("b", image, link=source)
+    assert plan_run(small_project, CONFIG).problems == []
+    shutil.rmtree(source)
+    ((level, message),) = [
+        one for one in told(plan_run(small_project, CONFIG)) if one[0] == "error"
+    ]
+    assert level == "error" and f"it refers to {source}" in message

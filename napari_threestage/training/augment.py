@@ -80,13 +80,16 @@ def draw_operator(
     size: Sequence[int],
     generator: torch.Generator,
     perturbed: Tensor | None = None,
+    mixed: Tensor | None = None,
 ) -> StrongOperator:
     """Draw A and B for `batch` crops of `size` (H, W).
 
-    Where `perturbed` (B,) is false, A and B are the identity; without it, nowhere.
+    Where `perturbed` (B,) is false, A and B are the identity; where `mixed` (B,) is false, they
+    have no CutMix.  Without these, all crops are perturbed and those that are may be mixed.
     """
     names = config.operations
     wanted = torch.ones(batch, dtype=torch.bool) if perturbed is None else perturbed
+    mixable = wanted if mixed is None else wanted & mixed
     slots, matrix = [], torch.eye(3, dtype=torch.float64).repeat(batch, 1, 1)
     for _ in range(config.count if names else 0):
         choice = torch.randint(len(names), (batch,), generator=generator)
@@ -106,7 +109,7 @@ def draw_operator(
         matrix[:, :2].float(),
         tuple(slots),
         _draw_cutouts(config, batch, size, generator) * wanted.view(-1, 1, 1),
-        _draw_mix(config, batch, size, generator) * wanted.view(-1, 1),
+        _draw_mix(config, batch, size, generator) * mixable.view(-1, 1),
     )
 
 

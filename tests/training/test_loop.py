@@ -451,8 +451,8 @@ def test_training_learns_what_can_be_learned(stage: int, own: int) -> None:
         "teacher.decay": ((1.0, 0.9),),
         "augment.operations": ("identity", "rotate", "translate_x"),
     }
-    trainer = make(changes, stage=stage, own=own, steps=40, planes=planes)
-    losses = [losses_of(trainer.train_step())["segmentation"] for _ in range(40)]
+    trainer = make(changes, stage=stage, own=own, steps=100, planes=planes)
+    losses = [losses_of(trainer.train_step())["segmentation"] for _ in range(100)]
     assert trainer.done
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
     if trainer.spec.self_training:

@@ -56,9 +56,12 @@ def reached(blocks: Iterable[nn.Module]) -> list[bool]:
     ]
 
 
-@every_decoder
+@pytest.mark.parametrize(
+    ("backbone", "decoder"),
+    [(backbone, "aspp") for backbone in BACKBONES]
+    + [(backbone, "pyramid") for backbone in ("resnet18", "resnet50", "mobilenet_v2")],
+)
 @every_branch
-@every_network
 def test_g_is_the_first_blocks_of_f_and_its_own(backbone: str, own: int, decoder: str) -> None:
     net = two_branches(backbone, own, decoder)
     called: list[nn.Module] = []

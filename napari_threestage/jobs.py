@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 START_SECONDS = 120.0
 POLL_SECONDS = 0.1
 
+_children: list[subprocess.Popen[bytes]] = []  # held, or Python would warn that they live on
+
 
 def start_detached(project: Project, arguments: Sequence[str]) -> Run:
     """Start ``threestage run`` in a session of its own, which outlives this process.
@@ -36,9 +38,13 @@ def start_detached(project: Project, arguments: Sequence[str]) -> Run:
 
     Raises
     ------
+    BusyError
+        Another run of this project is going on.
     ThreeStageError
         The process ended before the run began; the sentence is the one it printed.
     """
+    with project.running():
+        pass  # or the run that is going on would be taken for the new one
     command = [sys.executable, "-m", "napari_threestage", "run", str(project.path), *arguments]
     log_path = project.path / "runs" / ".starting.log"
     before = {
@@ -54,6 +60,7 @@ def start_detached(project: Project, arguments: Sequence[str]) -> Run:
             start_new_session=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
+    _children[:] = [one for one in _children if one.poll() is None] + [child]
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         for run in list_runs(project):
@@ -96,4 +103,4 @@ def stop(run: Run, wait_seconds: float = 60.0) -> bool:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "The run ended before it began."
+    return lines[-1].removeprefix("error: ") if lines else "The run ended before it began."

@@ -205,9 +205,9 @@ class Project:
         with lock:
             yield
 
-    def set_channels(self, channels: Sequence[int]) -> None:
-        """Choose the channels that training and prediction use."""
-        self._file.channels = list(channels)
+    def set_channels(self, channels: Sequence[int] | None) -> None:
+        """Choose the channels that training and prediction use, None for all."""
+        self._file.channels = None if channels is None else list(channels)
 
     def image_path(self, image_id: str) -> Path:
         """Folder of an image's OME-Zarr."""

@@ -9,10 +9,25 @@ from pathlib import Path
 
 import napari_threestage
 
-CORE = (
-    "errors config presets events locks store project runs planes compare check stages ingest "
-    "sample panels jobs cli"
-).split()
+CORE = [
+    "errors",
+    "config",
+    "presets",
+    "events",
+    "locks",
+    "store",
+    "project",
+    "runs",
+    "planes",
+    "compare",
+    "check",
+    "stages",
+    "ingest",
+    "sample",
+    "panels",
+    "jobs",
+    "cli",
+]
 SCRIPT = """
 import importlib, json, sys
 found = {}

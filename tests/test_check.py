@@ -48,7 +48,7 @@ def test_a_ready_project_has_no_problems(small_project: Project, add_image: AddI
 def test_a_project_without_images_is_no_project_to_run(small_project: Project) -> None:
     plan = plan_run(small_project, CONFIG)
     assert told(plan) == [("error", "The project has no images.")]
-    with pytest.raises(NotReadyError, match="has no images. threestage import"):
+    with pytest.raises(NotReadyError, match=r"has no images. threestage import"):
         plan.require_ready()
 
 

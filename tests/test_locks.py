@@ -92,7 +92,7 @@ def test_a_holder_that_left_no_name_is_another_process(lock: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ProjectError, match="cannot be written .* you may write to"):
+    with pytest.raises(ProjectError, match=r"cannot be written .* you may write to"):
         hold_lock(tmp_path / "file" / ".edit.lock", "busy").__enter__()
 
 

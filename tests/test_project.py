@@ -82,7 +82,7 @@ def test_classes_that_make_no_sense_are_refused_before_anything_is_made(
 @pytest.mark.parametrize("place", ["file", "file/project"])
 def test_a_project_below_a_file_cannot_be_made(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ProjectError, match="cannot be written .* you may write to"):
+    with pytest.raises(ProjectError, match=r"cannot be written .* you may write to"):
         Project.create(tmp_path / place, CLASSES)
 
 
@@ -116,9 +116,9 @@ def test_a_full_disk_leaves_the_old_project_file(
 
 
 def test_a_folder_that_is_missing_or_no_project_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match="There is no folder .* threestage init"):
+    with pytest.raises(ProjectError, match=r"There is no folder .* threestage init"):
         Project(tmp_path / "nothing")
-    with pytest.raises(ProjectError, match="is no project: it has no project.json"):
+    with pytest.raises(ProjectError, match=r"is no project: it has no project.json"):
         Project(tmp_path)
     (tmp_path / "project.json").mkdir()
     with pytest.raises(ProjectError, match="cannot be read"):
@@ -148,7 +148,7 @@ def test_a_project_file_with_wrong_entries_is_damaged(
 ) -> None:
     file = small_project.path / "project.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(ProjectError, match="is damaged .* Restore it"):
+    with pytest.raises(ProjectError, match=r"is damaged .* Restore it"):
         Project(small_project.path)
 
 
@@ -157,7 +157,7 @@ def test_a_project_file_that_is_cut_or_garbage_is_damaged(
     small_project: Project, content: bytes
 ) -> None:
     (small_project.path / "project.json").write_bytes(content)
-    with pytest.raises(ProjectError, match="is damaged .* Restore it"):
+    with pytest.raises(ProjectError, match=r"is damaged .* Restore it"):
         Project(small_project.path)
 
 
@@ -250,8 +250,10 @@ def test_many_threads_may_add_while_the_project_is_saved(small_project: Project)
 
     with ThreadPoolExecutor(6) as pool:
         saving = pool.submit(save)
-        added = list(pool.map(add, range(24)))
-        stop.set()
+        try:
+            added = list(pool.map(add, range(24)))
+        finally:
+            stop.set()
         saving.result()
     small_project.save()
     assert sum(new for _, new in added) == 6 and len({image_id for image_id, _ in added}) == 6

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_threestage import __version__
 from napari_threestage.cli import data, demo, doctor, results, training
+from napari_threestage.cli.output import forget_reader
 from napari_threestage.errors import Stopped, ThreeStageError
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Stopped; everything is saved.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
+        forget_reader()
         return DONE
     except OSError as error:
-        name = f" {error.filename}" if error.filename else ""
-        return _report(options, "OSError", f"{error.strerror or error}:{name}", WRONG_INPUT)
+        name = f": {error.filename}" if error.filename else ""
+        return _report(options, "OSError", f"{error.strerror or error}{name}", WRONG_INPUT)
     except Exception as error:
         traceback.print_exc()
         return _report(options, type(error).__name__, f"This is a bug of ours: {error}", BUG)

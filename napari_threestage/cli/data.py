@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from napari_threestage.check import plan_run
-from napari_threestage.cli.output import add_command, out, plain_table, print_json, progress_bar
+from napari_threestage.cli.output import (
+    add_command,
+    out,
+    plain_table,
+    print_json,
+    progress_bar,
+    say,
+)
 from napari_threestage.config import load_config
-from napari_threestage.errors import ConfigError, ProjectError
+from napari_threestage.errors import ConfigError, ProjectError, ThreeStageError
 from napari_threestage.ingest import ImportOptions, encode_mask, import_images, load_mask_values
 from napari_threestage.project import GROUND_TRUTH, LabelClass, Project, default_classes
 from napari_threestage.runs import find_run
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -107,8 +117,8 @@ def init_project(options: argparse.Namespace) -> None:
     if options.json:
         print_json({"project": str(project.path), "classes": [c.name for c in classes]})
         return
-    out.print(f"Made project {project.path} with {len(classes)} classes.")
-    out.print(f"Next: threestage import {project.path} --images FOLDER --masks FOLDER")
+    say(f"Made project {project.path} with {len(classes)} classes.")
+    say(f"Next: threestage import {project.path} --images FOLDER --masks FOLDER")
 
 
 def import_files(options: argparse.Namespace) -> int:
@@ -116,16 +126,18 @@ def import_files(options: argparse.Namespace) -> int:
     project = Project(options.project)
     settings = ImportOptions(
         mask_values=load_mask_values(options.mask_values),
-        unlabelled_value=_unlabelled_value(options.unlabelled_value),
+        unlabelled_value=unlabelled_value(options.unlabelled_value),
         axes=options.axes,
         split=options.split,
         link=options.link,
         replace_masks=options.replace_masks,
     )
-    with project.editing(), progress_bar("importing", options.json) as bar:
-        channels = _channels(options.channels)
-        if channels is not None:
-            project.set_channels(channels)
+    channels = _channels(options.channels)
+    with (
+        project.editing(),
+        _channels_chosen(project, channels),
+        progress_bar("importing", options.json) as bar,
+    ):
         task = bar.add_task("importing", total=None)
         report = import_images(
             project,
@@ -148,7 +160,7 @@ def check_project(options: argparse.Namespace) -> int:
     if options.json:
         print_json(plan.to_dict())
     else:
-        out.print(
+        say(
             f"{len(plan.labelled)} labelled, {len(plan.unlabelled)} unlabelled, "
             f"{len(plan.validation)} validation images."
         )
@@ -156,9 +168,10 @@ def check_project(options: argparse.Namespace) -> int:
         out.print(plain_table(("class", "labelled pixels"), rows))
         for problem in plan.problems:
             colour = "red" if problem.level == "error" else "yellow"
-            out.print(f"[{colour}]{problem.level}:[/] {problem.message} {problem.fix}")
+            text = escape(f"{problem.message} {problem.fix}")
+            out.print(f"[{colour}]{problem.level}:[/] {text}")
         if not plan.problems:
-            out.print(f"Nothing is wrong. Next: threestage run {project.path}")
+            say(f"Nothing is wrong. Next: threestage run {project.path}")
     return 1 if any(problem.level == "error" for problem in plan.problems) else 0
 
 
@@ -181,7 +194,7 @@ def export_masks(options: argparse.Namespace) -> None:
     if options.json:
         print_json({"stage": stage, "files": written})
     else:
-        out.print(f"Wrote {len(written)} masks to {options.output}.")
+        say(f"Wrote {len(written)} masks to {options.output}.")
 
 
 def read_classes(path: Path) -> list[LabelClass]:
@@ -216,6 +229,21 @@ def _colour(value: str | Sequence[int]) -> tuple[int, int, int]:
     return red, green, blue
 
 
+@contextmanager
+def _channels_chosen(project: Project, channels: Sequence[int] | None) -> Iterator[None]:
+    """Set the channels of a project, or leave them as they were if nothing can be imported."""
+    before = project.channels
+    if channels is not None:
+        project.set_channels(channels)
+    try:
+        yield
+    except ThreeStageError:
+        if project.channels != before:
+            project.set_channels(before)
+            project.save()
+        raise
+
+
 def _channels(text: str | None) -> list[int] | None:
     if text is None:
         return None
@@ -228,7 +256,14 @@ def _channels(text: str | None) -> list[int] | None:
     return channels
 
 
-def _unlabelled_value(text: str) -> int | None:
+def unlabelled_value(text: str) -> int | None:
+    """Read the value that means not labelled, or ``none``.
+
+    Raises
+    ------
+    ConfigError
+        The text is neither.
+    """
     try:
         return None if text.lower() == "none" else int(text)
     except ValueError:
@@ -238,15 +273,15 @@ def _unlabelled_value(text: str) -> int | None:
 
 
 def _print_report(project: Project, report: ImportReport) -> None:
-    out.print(
+    say(
         f"Imported {len(report.imported)} images, {report.labelled} with a mask"
         + (f"; {len(report.unchanged)} were there already." if report.unchanged else ".")
     )
     for warning in report.warnings[:MOST_ROWS]:
-        out.print(f"[yellow]note:[/] {warning}")
+        out.print(f"[yellow]note:[/] {escape(warning)}")
     _print_skipped("[red]Not imported", report.failed)
     _print_skipped("Ignored", report.ignored)
-    out.print(f"Next: threestage check {project.path}")
+    say(f"Next: threestage check {project.path}")
 
 
 def _print_skipped(title: str, skipped: Sequence[Skipped]) -> None:

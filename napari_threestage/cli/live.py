@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from napari_threestage import events
@@ -13,11 +15,15 @@ if TYPE_CHECKING:
     from napari_threestage.events import Event
 
 
+LINE_SECONDS = 30.0  # between two lines of progress where there is no terminal for a bar
+
+
 class LiveProgress:
-    """Shows events as they come; in a file or pipe only what is worth a line."""
+    """Shows events as they come: a bar in a terminal, now and then a line in a file or pipe."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self._line_due = time.monotonic() + LINE_SECONDS
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -41,7 +47,7 @@ class LiveProgress:
                     f"{event.unlabelled} unlabelled images."
                 )
             case events.Warned():
-                err.print(f"[yellow]note:[/] {event.message}")
+                err.print(f"[yellow]note:[/] {escape(event.message)}")
             case events.Progress():
                 self._training(event)
             case events.Predicted():
@@ -51,12 +57,13 @@ class LiveProgress:
                 err.print(name)
             case events.StageFinished():
                 err.print(f"stage {event.stage}: finished in {duration(event.seconds)}")
-            case events.Finished() | events.StoppedEvent():
+            case events.Finished() | events.StoppedEvent() | events.Failed():
                 self._bar.stop()
 
     def _training(self, event: events.Progress) -> None:
         losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
         info = f"{event.images_per_second:5.1f} images/s  {duration(event.eta)} left  {losses}"
+        self._line(f"stage {event.stage}: step {event.step} of {event.steps}  {info}")
         self._bar.update(
             self._task,
             description=f"stage {event.stage}: training",
@@ -65,7 +72,13 @@ class LiveProgress:
             info=info,
         )
 
+    def _line(self, text: str) -> None:
+        if not err.is_terminal and time.monotonic() > self._line_due:
+            self._line_due = time.monotonic() + LINE_SECONDS
+            err.print(text)
+
     def _predicting(self, event: events.Predicted) -> None:
+        self._line(f"stage {event.stage}: pseudo-mask {event.done} of {event.total}")
         self._bar.update(
             self._task,
             description=f"stage {event.stage}: pseudo-masks",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -37,10 +40,23 @@ def add_command(
     return parser
 
 
+def say(text: str) -> None:
+    """Print a sentence; brackets in it are no markup."""
+    out.print(text, markup=False)
+
+
 def print_json(content: Any) -> None:
     """Print one JSON document on stdout."""
     json.dump(content, sys.stdout, indent=1, allow_nan=False)
     print()
+
+
+def forget_reader() -> None:
+    """Point stdout at nothing after its reader has gone, so that Python's last flush succeeds."""
+    with contextlib.suppress(OSError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 def progress_bar(text: str, quiet: bool = False) -> Progress:
@@ -58,14 +74,14 @@ def progress_bar(text: str, quiet: bool = False) -> Progress:
 
 def score_table(title: str, stages: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return mIoU, IoU by class and accuracy, one column a stage."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("")
     for stage in stages:
         table.add_column(f"stage {stage}", justify="right")
     scores = list(stages.values())
     table.add_row("[bold]mIoU", *(f"[bold]{percent(score['miou'])}" for score in scores))
     for name in scores[0]["iou"] if scores else []:
-        table.add_row(f"  {name}", *(percent(score["iou"][name]) for score in scores))
+        table.add_row(f"  {escape(name)}", *(percent(score["iou"][name]) for score in scores))
     table.add_row("accuracy", *(percent(score["accuracy"]) for score in scores))
     return table
 
@@ -81,7 +97,7 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -6,18 +6,21 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_threestage.cli.data import unlabelled_value
 from napari_threestage.cli.output import (
     add_command,
     out,
     plain_table,
     print_json,
     progress_bar,
+    say,
     score_table,
 )
 from napari_threestage.compare import Confusion
 from napari_threestage.errors import ConfigError, ImageFileError, NotReadyError
 from napari_threestage.ingest import (
     ImportOptions,
+    check_mask_size,
     encode_mask,
     find_pairs,
     load_image,
@@ -92,7 +95,7 @@ def evaluate(options: argparse.Namespace) -> None:
         for image, truth in pairs:
             for stage, segmenter in segmenters.items():
                 mask = segmenter.predict(image)[0]
-                confusions[stage].add(truth.reshape(mask.shape), mask)
+                confusions[stage].add(truth, mask)
             bar.advance(task)
     scores = {str(stage): confusion.scores().to_dict() for stage, confusion in confusions.items()}
     if options.json:
@@ -101,7 +104,7 @@ def evaluate(options: argparse.Namespace) -> None:
     out.print(score_table(f"Run {run.id} on {total} images, in %", scores))
     absent = next(iter(scores.values()))["absent"]
     if absent:
-        out.print(f"Not in the masks, so not counted: {', '.join(absent)}.")
+        say(f"Not in the masks, so not counted: {', '.join(absent)}.")
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -129,7 +132,7 @@ def predict(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"files": written, "failed": [list(one) for one in failed]})
     else:
-        out.print(f"Wrote {len(written)} masks to {options.output}.")
+        say(f"Wrote {len(written)} masks to {options.output}.")
         if failed:
             out.print(plain_table(("file", "reason"), failed, "[red]Not predicted"))
     return 1 if failed else 0
@@ -168,14 +171,11 @@ def _truth_pairs(
         files = [(image, mask) for image, mask in pairing.pairs if mask is not None]
         if not files:
             raise NotReadyError("None of these images has a mask.", "Give --masks FOLDER.")
-        value = None if options.unlabelled_value == "none" else int(options.unlabelled_value)
         settings = ImportOptions(
-            mask_values=load_mask_values(options.mask_values), unlabelled_value=value
+            mask_values=load_mask_values(options.mask_values),
+            unlabelled_value=unlabelled_value(options.unlabelled_value),
         )
-        return (
-            ((load_image(image), load_truth(mask, project, settings)[0]) for image, mask in files),
-            len(files),
-        )
+        return (_truth_pair(project, image, mask, settings) for image, mask in files), len(files)
     ids = [i for i, record in project.images.items() if record.split == "validation"]
     truths = {i: project.read_labels(i) for i in ids}
     found = [(project.read_image(i), truth) for i, truth in truths.items() if truth is not None]
@@ -185,6 +185,16 @@ def _truth_pairs(
             "Give --images and --masks, or import some with --split validation.",
         )
     return iter(found), len(found)
+
+
+def _truth_pair(
+    project: Project, image_path: Path, mask_path: Path, settings: ImportOptions
+) -> tuple[ImageArray, np.ndarray]:
+    """Return an image and its ground truth in the image's shape without channels."""
+    image, truth = load_image(image_path), load_truth(mask_path, project, settings)[0]
+    check_mask_size(image_path, image, mask_path, truth)
+    sizes = zip(image.axes, image.data.shape, strict=True)
+    return image, truth.reshape([size for axis, size in sizes if axis != "c"])
 
 
 def _segmenter(options: argparse.Namespace) -> Segmenter:

@@ -14,14 +14,22 @@ from napari_threestage.cli.live import LiveProgress
 from napari_threestage.cli.output import (
     add_command,
     duration,
+    forget_reader,
     out,
     percent,
     plain_table,
     print_json,
+    say,
     score_table,
 )
 from napari_threestage.config import load_config, parse_setting
-from napari_threestage.errors import BusyError, NotReadyError, ThreeStageError
+from napari_threestage.errors import (
+    BusyError,
+    ConfigError,
+    NotReadyError,
+    Stopped,
+    ThreeStageError,
+)
 from napari_threestage.events import Event, Failed, Progress, Validated, read_events
 from napari_threestage.presets import PRESETS
 from napari_threestage.project import Project
@@ -107,7 +115,7 @@ def stop_run(options: argparse.Namespace) -> None:
     if options.json:
         print_json({"stopped": [run.id for run in running]})
     else:
-        out.print(f"Stopped {running[-1].id}. Go on: threestage run {project.path} --resume")
+        say(f"Stopped {running[-1].id}. Go on: threestage run {project.path} --resume")
 
 
 def show_status(options: argparse.Namespace) -> None:
@@ -118,7 +126,7 @@ def show_status(options: argparse.Namespace) -> None:
         print_json({"project": str(project.path), "runs": states})
         return
     if not states:
-        out.print(f"No runs yet. Start one: threestage run {project.path}")
+        say(f"No runs yet. Start one: threestage run {project.path}")
         return
     rows = [
         (
@@ -135,15 +143,15 @@ def show_status(options: argparse.Namespace) -> None:
 def _detach(project: Project, options: argparse.Namespace) -> None:
     arguments = ["--device", options.device, "--seed", str(options.seed)]
     arguments += ["--stages", options.stages, "--preset", options.preset]
-    arguments += ["--steps", str(options.steps)] if options.steps else []
+    arguments += ["--steps", str(options.steps)] if options.steps is not None else []
     arguments += [part for setting in options.set for part in ("--set", setting)]
     arguments += ["--resume", options.resume] if options.resume else []
     run = jobs.start_detached(project, arguments)
     if options.json:
         print_json({"run": run.id})
     else:
-        out.print(f"Run {run.id} trains in the background.")
-        out.print(f"Look: threestage status {project.path}; end: threestage stop {project.path}")
+        say(f"Run {run.id} trains in the background.")
+        say(f"Look: threestage status {project.path}; end: threestage stop {project.path}")
 
 
 def _new_run(project: Project, options: argparse.Namespace) -> Run:
@@ -157,6 +165,10 @@ def _new_run(project: Project, options: argparse.Namespace) -> Run:
 def _config(options: argparse.Namespace) -> Config:
     changes = dict(parse_setting(text) for text in options.set)
     if options.steps is not None:
+        if options.steps < 1:
+            raise ConfigError(
+                f"A stage of {options.steps} steps learns nothing.", "Give --steps 300."
+            )
         changes.setdefault("stages.steps", [options.steps])
     return load_config(options.preset, changes)
 
@@ -176,14 +188,23 @@ def _execute(
 
     try:
         execute_run(project, run, show, signals.stop_wanted)
-    except ThreeStageError as error:
-        run.record(Failed(error=type(error).__name__, message=error.message, hint=error.hint))
+    except Stopped:
         raise
     except Exception as error:
-        (run.path / "log.txt").write_text(traceback.format_exc())
-        hint = f"The details are in {run.path / 'log.txt'}."
-        run.record(Failed(error=type(error).__name__, message=str(error), hint=hint))
+        failed = _failed(run, error)
+        run.record(failed)
+        show(failed)
         raise
+
+
+def _failed(run: Run, error: Exception) -> Failed:
+    """Return the event of an error; one that is our bug leaves its traceback in the log."""
+    kind = type(error).__name__
+    if isinstance(error, ThreeStageError):
+        return Failed(error=kind, message=error.message, hint=error.hint)
+    log = run.path / "log.txt"
+    log.write_text(traceback.format_exc())
+    return Failed(error=kind, message=str(error), hint=f"The details are in {log}.")
 
 
 class _StopSignals:
@@ -208,8 +229,12 @@ class _StopSignals:
 
 
 def _json_line(event: Event) -> None:
-    sys.stdout.write(event.to_json() + "\n")
-    sys.stdout.flush()
+    """Print an event; a reader that has gone away does not end the training."""
+    try:
+        sys.stdout.write(event.to_json() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        forget_reader()
 
 
 def _status(run: Run) -> dict[str, Any]:
@@ -250,5 +275,5 @@ def _print_results(project: Project, run: Run) -> None:
     title = f"On the {on} images" + (" (which it learned from)" if on == "labelled" else "")
     out.print(score_table(title, {stage: one[on] for stage, one in metrics.items()}))
     best = percent(metrics[max(metrics)][on]["miou"]) if metrics else "–"
-    out.print(f"Run {run.id} is finished: mIoU {best} % in the last stage.")
-    out.print(f"Next: threestage evaluate {project.path} --images DIR --masks DIR")
+    say(f"Run {run.id} is finished: mIoU {best} % in the last stage.")
+    say(f"Next: threestage evaluate {project.path} --images DIR --masks DIR")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari_threestage.ingest.importer import (
     ImportOptions,
     ImportReport,
+    check_mask_size,
     import_images,
     load_image,
     load_truth,
@@ -35,6 +36,7 @@ __all__ = [
     "MaskValues",
     "Pairing",
     "Skipped",
+    "check_mask_size",
     "decode_mask",
     "encode_mask",
     "find_pairs",

@@ -165,7 +165,7 @@ def _import_pair(
     truth = binary = None
     if mask_path is not None:
         truth, binary = load_truth(mask_path, project, options)
-        _check_size(image_path, image, mask_path, truth)
+        check_mask_size(image_path, image, mask_path, truth)
     link = image_path.resolve() if options.link else None
     record, new = project.add_image(_stem(image_path), image, options.split, link)
     if truth is None:
@@ -277,7 +277,10 @@ def _check_channels(project: Project, path: Path, image: ImageArray, expected: i
         )
 
 
-def _check_size(image_path: Path, image: ImageArray, mask_path: Path, truth: np.ndarray) -> None:
+def check_mask_size(
+    image_path: Path, image: ImageArray, mask_path: Path, truth: np.ndarray
+) -> None:
+    """Raise `ImageFileError` when a mask has not the size of its image."""
     expected = tuple(
         size for axis, size in zip(image.axes, image.data.shape, strict=True) if axis != "c"
     )

@@ -46,7 +46,7 @@ from napari_threestage.training.progress import ProgressMeter
 from napari_threestage.training.weights import find_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from napari_threestage.config import Config
     from napari_threestage.project import Project
@@ -71,7 +71,7 @@ def prepare_run(
     """
     plan = plan_run(project, config)
     plan.require_ready()
-    base = _run_to_build_on(project, stages[0])
+    base = _run_to_build_on(project, stages[0], plan.labelled + plan.unlabelled)
     network, warning = find_weights(config.network)
     threads = config.threads or torch.get_num_threads()
     config = config.model_copy(update={"network": network, "threads": threads})
@@ -319,16 +319,17 @@ def _label_hashes(project: Project, image_ids: object) -> dict[str, str]:
     return hashes
 
 
-def _run_to_build_on(project: Project, first_stage: int) -> Run | None:
-    """Return the latest run that has the stages before the first one."""
+def _run_to_build_on(project: Project, first_stage: int, images: Iterable[str]) -> Run | None:
+    """Return the latest run that has the stages before the first one, for all these images."""
     if first_stage == 1:
         return None
     needed = set(range(1, first_stage))
     for run in reversed(list_runs(project)):
-        if needed <= set(run.finished_stages()):
+        if needed <= set(run.finished_stages()) and run.inputs.images.keys() >= set(images):
             return run
     raise NotReadyError(
-        f"No run has stage {first_stage - 1} finished, which stage {first_stage} builds on.",
+        f"No run has stage {first_stage - 1} finished for all images, "
+        f"which stage {first_stage} builds on.",
         f"Run the earlier stages too: --stages 1-{first_stage}",
     )
 

@@ -45,7 +45,7 @@ def _imagenet(backbone: str, required: bool) -> tuple[str, str | None]:
     """Return the file of weights, or ``none`` and a warning."""
     try:
         return str(_download(backbone)), None
-    except (URLError, OSError) as error:
+    except (URLError, OSError, RuntimeError) as error:  # the last: not what the hash says
         message = f"The ImageNet weights of {backbone} cannot be downloaded ({error})."
         hint = "Download them elsewhere and use --set network.weights=FILE."
         if required:

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from napari_threestage.runs import Run, find_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CLASSES = ("ground", "red", "blue")
 COLOURS = np.array([(40, 40, 40), (230, 50, 50), (60, 90, 240)])

@@ -31,8 +31,8 @@ from conftest import (
 from PIL import Image
 
 from napari_threestage import jobs
+from napari_threestage.cli import training
 from napari_threestage.events import Finished, Progress
-from napari_threestage.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,6 +257,20 @@ def test_a_detached_run_that_cannot_start_tells_why(
     assert result.sentence.startswith("No image has any ground truth")
 
 
+def test_a_reader_that_goes_away_does_not_end_the_training(
+    project: Path, start_child: Callable[..., Child]
+) -> None:
+    child = start_child("run", project, "--stages", "1", *TINY, "--json")
+    child.wait_for("started")
+    assert child.process.stdout is not None
+    child.process.stdout.close()
+    assert child.process.wait(SECONDS) == 0
+    assert child.process.stderr is not None
+    assert child.process.stderr.read() == ""
+    child.process.stderr.close()
+    assert latest(project).state() == "finished"
+
+
 def test_a_detached_run_is_refused_while_another_goes_on(
     project: Path, start_child: Callable[..., Child], threestage: Callable[..., Result]
 ) -> None:
@@ -270,30 +284,27 @@ def test_a_detached_run_is_refused_while_another_goes_on(
 # --- what a run is made of --------------------------------------------------------------------
 
 
-def stopped_run(path: Path) -> Run:
-    """Leave a run that was stopped in the middle of stage 2."""
-    from napari_threestage.training import run as training
+def stop_after_stage_1(path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Leave a run that was stopped when stage 2 began."""
 
-    steps = iter(range(1000))
-    project = Project(path)
-    config = latest_config()
-    run = training.prepare_run(project, config, stages=(1, 3), seed=0, device="cpu")
-    with pytest.raises(training.Stopped):
-        training.execute_run(project, run, lambda event: None, lambda: next(steps) > 12)
-    return run
+    def stop_wanted(self: object) -> bool:
+        return latest(path).finished_stages() == [1]
 
-
-def latest_config() -> Any:
-    from napari_threestage.config import load_config, parse_setting
-
-    return load_config("quick", dict(map(parse_setting, settings({"stages.steps": "[2]"})[1::2])))
+    with monkeypatch.context() as patch:
+        patch.setattr(training._StopSignals, "stop_wanted", stop_wanted)
+        assert call("run", path, *TINY, "--quiet").code == 3
+    return latest(path)
 
 
 def test_a_run_does_not_go_on_with_other_ground_truth(
-    project: Path, tmp_path: Path, pictures: Path, threestage: Callable[..., Result]
+    project: Path,
+    tmp_path: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threestage: Callable[..., Result],
 ) -> None:
-    run = stopped_run(project)
-    assert run.finished_stages() == [1]
+    run = stop_after_stage_1(project, monkeypatch)
+    assert (run.state(), run.finished_stages()) == ("stopped", [1])
     folder = tmp_path / "masks"
     folder.mkdir()
     mask = draw_pair(0)[1]

@@ -329,12 +329,12 @@ def test_names_with_brackets_are_shown_whole(
         Image.open(pictures / f"images/picture{number}.png").save(
             folder / f"cell [raw] {number}.png"
         )
-    (folder / "notes [/b].txt").write_text("no image")
+    (folder / "notes [b].txt").write_text("no image")
     path = tmp_path / "project [/x]"
     assert "project [/x]" in threestage("init", path, "--classes", "[/ground],[red]b").out
     shown = threestage("import", path, "--images", folder)
     assert shown.code == 0
-    assert "notes [/b].txt" in shown.out
+    assert "notes [b].txt" in shown.out
     shown = threestage("check", path)
     assert "[/ground]" in shown.out
     assert "[red]b" in shown.out

@@ -395,7 +395,7 @@ def test_an_unforeseen_failure_leaves_a_complete_project(
 def test_many_channels_have_to_be_chosen(small_project: Project, images: Path) -> None:
     images.mkdir(parents=True)
     tifffile.imwrite(images / "a.tif", pixels(0, 5), metadata={"axes": "CYX"}, ome=True)
-    with pytest.raises(ImageFileError, match="5 channels, .* --channels"):
+    with pytest.raises(ImageFileError, match=r"5 channels, .* --channels"):
         run(small_project, images)
     assert stored(small_project) == {}
     small_project.set_channels([4, 0])

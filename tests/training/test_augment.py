@@ -332,3 +332,14 @@ def test_samples_that_are_not_to_be_perturbed_stay_as_they_are() -> None:
     for sample in (1, 3):
         assert float((operator.image(images)[sample] - images[sample]).abs().max()) > 0.1
         assert not torch.equal(operator.labels(labels)[sample], labels[sample])
+
+
+def test_samples_that_are_not_to_be_mixed_are_perturbed_only() -> None:
+    config = AugmentConfig(count=0, cutmix=1.0)
+    mixed = torch.tensor([True, False, True])
+    generator = torch.Generator().manual_seed(1)
+    operator = draw_operator(config, 3, (HEIGHT, WIDTH), generator, mixed=mixed)
+    moved = operator.labels(numbered(3), fill=OUT)
+    changed = (moved != numbered(3)).flatten(1).any(1)
+    assert torch.equal(changed, mixed)
+    assert operator.cutouts[1].any()

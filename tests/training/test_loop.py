@@ -355,6 +355,12 @@ def test_the_backbone_learns_at_its_share_of_the_rate_and_all_else_at_the_whole(
     assert {id(p) for p in fast["params"]} == rest
 
 
+def test_a_backbone_of_random_weights_learns_at_the_whole_rate() -> None:
+    trainer = make({"network.weights": "none", "optimiser.learning_rate": 1e-3})
+    trainer.train_step()
+    assert [group["lr"] for group in trainer.optimiser.param_groups] == pytest.approx([1e-3] * 2)
+
+
 def rates(changes: dict[str, Any], steps: int) -> list[float]:
     trainer = make({"optimiser.learning_rate": 1e-3} | changes, stage=1, own=0, steps=steps)
     found = []
@@ -388,7 +394,7 @@ EVERYTHING = LIVE | {
     "data.flip": True,
     "data.class_focus": 0.5,
     "augment.cutmix": 0.5,
-    "augment.labelled": 0.5,
+    "augment.labelled": (0.5,),
     "loss.ramp_up": 0.5,
     "loss.threshold": 0.4,
     "optimiser.name": "adamw",
@@ -429,15 +435,29 @@ def test_a_step_without_crops_of_the_whole_set_is_possible() -> None:
     assert math.isfinite(step["total"])
 
 
-def test_a_share_of_the_labelled_crops_is_perturbed_where_wanted(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ((0.5,), [True, False]),
+        ((0.0, 1.0), [True, True]),
+        ((1.0, 0.0), [False, False]),
+    ],
+)
+def test_the_stage_decides_how_many_labelled_crops_are_perturbed(
+    shares: tuple[float, ...], expected: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = make({"augment.labelled": 0.5, "augment.probability": 1.0})
+    changes = {"augment.operations": ("rotate",), "augment.count": 1, "augment.cutmix": 1.0}
+    trainer = make(changes | {"augment.labelled": shares, "augment.probability": 1.0})
     spy = Spy(trainer, monkeypatch)
     trainer.train_step()
     weak, student = spy.teacher[0][0], spy.student[0]
     changed = (student - weak).abs().flatten(1).amax(1) > 0.05
-    assert changed.tolist() == [True, False, True, True, True]
+    assert changed.tolist() == [*expected, True, True, True]
+    boxes = spy.operators[0].mix
+    assert not boxes[:N_LABELLED].any()  # labels are not mixed
+    assert (boxes[N_LABELLED:, 1] > boxes[N_LABELLED:, 0]).all()
+    truth = spy.losses[0]["target"]
+    assert (truth == IGNORE).flatten(1).any(1).tolist() == expected
 
 
 @pytest.mark.parametrize(("stage", "own"), [(1, 0), (2, 2)])

@@ -18,7 +18,7 @@ from napari_threestage.training.networks import build_network, build_own_blocks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2")
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "compact")
 N_BLOCKS = 6
 
 every_network = pytest.mark.parametrize("backbone", BACKBONES)
@@ -59,7 +59,7 @@ def reached(blocks: Iterable[nn.Module]) -> list[bool]:
 @pytest.mark.parametrize(
     ("backbone", "decoder"),
     [(backbone, "aspp") for backbone in BACKBONES]
-    + [(backbone, "pyramid") for backbone in ("resnet18", "resnet50", "mobilenet_v2")],
+    + [(backbone, "pyramid") for backbone in ("resnet18", "resnet50", "mobilenet_v2", "compact")],
 )
 @every_branch
 def test_g_is_the_first_blocks_of_f_and_its_own(backbone: str, own: int, decoder: str) -> None:

@@ -19,9 +19,9 @@ from napari_threestage.training.networks import (
     build_own_blocks,
 )
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2")
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "compact")
 DECODERS = ("aspp", "pyramid")
-LAST_CHANNELS = {"resnet18": 512, "resnet34": 512, "mobilenet_v2": 320}
+LAST_CHANNELS = {"resnet18": 512, "resnet34": 512, "mobilenet_v2": 320, "compact": 160}
 
 
 def network_config(backbone: str, **changes: object) -> NetworkConfig:
@@ -82,7 +82,7 @@ def test_dilation_computes_what_strides_compute_at_more_places(backbone: str, st
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "mobilenet_v2"])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "mobilenet_v2", "compact"])
 def test_the_own_hidden_block_is_dilated_too(backbone: str) -> None:
     blocks = [
         build_own_blocks(network_config(backbone, output_stride=stride), 3, 4, 2)[0].eval()
@@ -165,8 +165,8 @@ def test_the_pyramid_uses_every_map_but_the_first() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("backbone", "channels"),
-    [(backbone, 5) for backbone in BACKBONES]
-    + [(backbone, n) for backbone in ("resnet18", "mobilenet_v2") for n in (1, 2)],
+    [(name, n) for name in ("resnet18", "mobilenet_v2", "compact") for n in (1, 2, 5)]
+    + [("resnet50", 5)],
 )
 def test_any_number_of_input_channels_is_taken(backbone: str, channels: int) -> None:
     net = network(backbone, channels=channels)

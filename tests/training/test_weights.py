@@ -187,6 +187,35 @@ def test_other_settings_are_left_alone(weights: str, monkeypatch: pytest.MonkeyP
     assert find_weights(network_config(weights)) == (network_config(weights), None)
 
 
+@pytest.mark.parametrize(
+    ("weights", "backbone"), [("none", "compact"), ("mine.pth", "mobilenet_v2")]
+)
+def test_the_backbone_auto_goes_with_its_weights(
+    weights: str, backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_download(monkeypatch, Path("nowhere"), AssertionError("a download was tried"))
+    config, warning = find_weights(network_config(weights, "auto"))
+    assert (config.backbone, config.weights, warning) == (backbone, weights, None)
+
+
+def test_the_backbone_auto_is_compact_without_a_connection(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    no_download(monkeypatch, tmp_path, URLError("no route"))
+    config, warning = find_weights(network_config("auto", "auto"))
+    assert (config.backbone, config.weights) == ("compact", "none")
+    assert warning is not None
+
+
+@pytest.mark.parametrize("weights", ["auto", "imagenet"])
+def test_the_compact_backbone_has_no_weights_to_download(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_download(monkeypatch, Path("nowhere"), AssertionError("a download was tried"))
+    config, warning = find_weights(network_config(weights, "compact"))
+    assert (config.weights, warning) == ("none", None)
+
+
 @torch.no_grad()
 def test_real_imagenet_weights_load_whole() -> None:
     path = next(iter(sorted(SHARED.glob("mobilenet_v2*.pth"))), None)

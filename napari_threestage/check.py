@@ -11,7 +11,8 @@ from napari_threestage.errors import NotReadyError, ThreeStageError
 
 if TYPE_CHECKING:
     from napari_threestage.config import Config
-    from napari_threestage.project import ImageRecord, Project
+    from napari_threestage.project import Project
+    from napari_threestage.project_file import ImageRecord
 
 FEW_PIXELS = 50
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from napari_threestage.errors import ConfigError
 from napari_threestage.presets import PRESETS
@@ -36,12 +43,15 @@ PAPER_OPERATIONS = (
 
 
 T = TypeVar("T")
+AtLeast1 = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
     """A frozen group of settings; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NetworkConfig(Section):
@@ -53,7 +63,7 @@ class NetworkConfig(Section):
     decoder: Literal["aspp", "pyramid"] = "aspp"
     weights: str = Field("imagenet", description="imagenet, auto, none, or a file")
     output_stride: Literal[8, 16, 32] = 8
-    aspp_rates: tuple[int, ...] = (6, 12, 18, 24)
+    aspp_rates: tuple[AtLeast1, ...] = Field((6, 12, 18, 24), min_length=1)
     decoder_channels: int = Field(64, ge=8)
     batch_norm: Literal["frozen", "live"] = "frozen"
     align_corners: bool = True
@@ -62,17 +72,24 @@ class NetworkConfig(Section):
 class DataConfig(Section):
     """How crops are drawn and batched."""
 
-    crop: tuple[int, int] = (256, 512)
+    crop: tuple[AtLeast1, AtLeast1] = (256, 512)
     labelled_batch: int = Field(1, ge=1, description="crops from L a step, weakly augmented")
     whole_set_batch: int = Field(4, ge=0, description="crops from L and U a step")
     stage1_batch: int = Field(4, ge=1, description="crops from L a step in stage 1")
-    scale: tuple[float, float] = Field((1.0, 1.0), description="range of the random zoom")
+    scale: tuple[Positive, Positive] = Field((1.0, 1.0), description="range of the random zoom")
     flip: bool = True
     flip_vertical: bool = False
     class_focus: float = Field(
         0.0, ge=0, le=1, description="share of labelled crops placed on a pixel of a random class"
     )
     cache_gigabytes: float = Field(8.0, gt=0, description="memory for decoded images")
+
+    @field_validator("scale")
+    @classmethod
+    def _low_to_high(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError("the lower end comes first")
+        return scale
 
 
 class AugmentConfig(Section):
@@ -85,7 +102,7 @@ class AugmentConfig(Section):
     cutouts: int = Field(3, ge=0)
     cutout_size: float = Field(32 / 256, gt=0, le=1, description="of the crop's shorter side")
     cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a box of another")
-    labelled: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+    labelled: tuple[Share, ...] = Field(
         (0.0,),
         min_length=1,
         description="share of the labelled crops that A perturbs as well, by stage; the last entry "
@@ -129,8 +146,9 @@ class OptimiserConfig(Section):
 class TeacherConfig(Section):
     """θ', the exponential moving average of θ."""
 
-    decay: tuple[tuple[float, float], ...] = Field(
+    decay: tuple[tuple[Share, Share], ...] = Field(
         ((1 / 3, 0.99), (2 / 3, 0.995), (5 / 6, 0.9975), (1.0, 0.999)),
+        min_length=1,
         description="(until this share of the steps, decay)",
     )
     warm_up: bool = Field(False, description="decay is at most 1 - 1 / (step + 1) from a new start")
@@ -146,11 +164,18 @@ def for_stage(values: tuple[T, ...], stage: int) -> T:
 class StagesConfig(Section):
     """Length and start of the stages; the last entry counts for all later stages."""
 
-    steps: tuple[int, ...] = Field((20_000, 60_000), min_length=1)
-    own_blocks: tuple[int, ...] = Field(
+    steps: tuple[AtLeast1, ...] = Field((20_000, 60_000), min_length=1)
+    own_blocks: tuple[Annotated[int, Field(ge=0, le=2)], ...] = Field(
         (0, 2, 1), min_length=1, description="own blocks of the second branch: none, ĝ, g̃"
     )
     start_from: Literal["pretrained", "previous"] = "pretrained"
+
+    @field_validator("own_blocks")
+    @classmethod
+    def _none_at_first(cls, own_blocks: tuple[int, ...]) -> tuple[int, ...]:
+        if own_blocks[0]:
+            raise ValueError("stage 1 has no pseudo-masks yet, so the first entry is 0")
+        return own_blocks
 
 
 class InferenceConfig(Section):
@@ -159,7 +184,13 @@ class InferenceConfig(Section):
     flips: bool = False
     tile: int = Field(1024, ge=64)
     halo: int = Field(64, ge=0)
-    batch: int = Field(4, ge=1)
+
+    @field_validator("halo")
+    @classmethod
+    def _below_tile(cls, halo: int, info: ValidationInfo) -> int:
+        if halo > info.data.get("tile", halo):  # absent when it is wrong itself
+            raise ValueError(f"it is larger than the tile of {info.data['tile']} pixels")
+        return halo
 
 
 class Config(Section):
@@ -175,7 +206,7 @@ class Config(Section):
     stages: StagesConfig = StagesConfig()
     inference: InferenceConfig = InferenceConfig()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: int = Field(0, ge=0, description="CPU threads; 0 = as many as torch chooses")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 = all cores but one")
     checkpoint_seconds: float = Field(60.0, gt=0)
     progress_seconds: float = Field(1.0, ge=0)
 

@@ -7,7 +7,6 @@ process may read at any time; whoever writes holds a lock (`Project.editing`, `P
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import threading
@@ -17,86 +16,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_threestage import store
 from napari_threestage.errors import ImageFileError, ProjectError
+from napari_threestage.files import remove_temporaries
 from napari_threestage.locks import hold_lock
+from napari_threestage.project_file import (
+    ImageRecord,
+    LabelClass,
+    ProjectFile,
+    check_classes,
+    default_classes,
+    read_project_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-SCHEMA = 1
+__all__ = [
+    "GROUND_TRUTH",
+    "ImageRecord",
+    "LabelClass",
+    "Project",
+    "content_hash",
+    "default_classes",
+]
+
 GROUND_TRUTH = "ground_truth"
-PALETTE = (
-    (70, 110, 180),
-    (240, 140, 40),
-    (60, 160, 80),
-    (210, 60, 70),
-    (150, 100, 190),
-    (140, 90, 70),
-    (230, 120, 190),
-    (190, 190, 60),
-    (40, 180, 190),
-    (130, 130, 130),
-)
-
-
-class LabelClass(BaseModel):
-    """One class; its index is its place in the project's list, from 1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str = Field(min_length=1)
-    color: tuple[int, int, int]
-
-
-class ImageRecord(BaseModel):
-    """What ``project.json`` knows of an image, so that listing needs no look at the pixels."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")  # becomes part of a path
-    name: str
-    axes: str
-    shape: tuple[int, ...]
-    dtype: str
-    sha256: str
-    split: Literal["train", "validation"] = "train"
-    linked: str | None = None
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.shape[self.axes.index("c")]
-
-    @property
-    def label_shape(self) -> tuple[int, ...]:
-        """Shape of its label sets: that of the image without channels."""
-        return tuple(size for axis, size in zip(self.axes, self.shape, strict=True) if axis != "c")
-
-    @property
-    def n_planes(self) -> int:
-        """Number of planes over z and t; each is a sample."""
-        return int(np.prod(self.label_shape[:-2], dtype=int))
-
-
-class ProjectFile(BaseModel):
-    """The content of ``project.json``."""
-
-    model_config = ConfigDict(extra="forbid")
-    schema_version: int = SCHEMA
-    name: str
-    classes: list[LabelClass]
-    channels: list[int] | None = None
-    normalisation: Literal["auto", "range", "percentile"] = "auto"
-    images: dict[str, ImageRecord] = {}
-
-    @field_validator("images")
-    @classmethod
-    def _under_their_ids(cls, images: dict[str, ImageRecord]) -> dict[str, ImageRecord]:
-        for image_id, record in images.items():
-            if record.id != image_id:
-                raise ValueError(f"image {record.id} is listed as {image_id}")
-        return images
 
 
 class Project:
@@ -115,7 +61,7 @@ class Project:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._file = _read_project_file(self.path)
+        self._file = read_project_file(self.path)
         self._changing = threading.Lock()
         self._image_locks: dict[str, threading.RLock] = {}
 
@@ -129,7 +75,7 @@ class Project:
             raise ProjectError(f"{path} is a project already.", "Choose another folder.")
         if path.is_dir() and any(path.iterdir()):
             raise ProjectError(f"{path} is not empty.", "Choose a new or an empty folder.")
-        _check_classes(classes)
+        check_classes(classes)
         content = ProjectFile(
             name=path.resolve().name,
             classes=list(classes),
@@ -173,14 +119,20 @@ class Project:
 
     def reload(self) -> None:
         """Read ``project.json`` again."""
-        self._file = _read_project_file(self.path)
+        self._file = read_project_file(self.path)
 
     @contextmanager
     def editing(self) -> Iterator[None]:
         """Hold the lock of whoever changes images, classes or ground truth."""
         with hold_lock(self.path / ".edit.lock", f"Project {self.path} is being changed"):
+            self._remove_temporaries()
             self.reload()
             yield
+
+    def _remove_temporaries(self) -> None:
+        """Remove what killed writers left; only safe for whoever holds the lock for editing."""
+        remove_temporaries(self.path, "project.json")
+        remove_temporaries(self.path / "images", ".ome.zarr")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -349,11 +301,14 @@ class Project:
         names: list[str] = (store.read_attributes(path) or {}).get("sources", [])
         if source not in names:
             names = [*names, source]
-        origin = np.where(truth > 0, names.index(source) + 1, 0).astype(np.uint8)
-        if old is not None and (path / "0").exists():
+        kind = np.min_scalar_type(len(names)).type
+        origin = np.where(truth > 0, kind(names.index(source) + 1), kind(0))
+        if old is not None and store.has_map(path / "0"):
             origin = np.where(old == truth, store.read_map(path / "0"), origin)
-        store.write_map(path / "0", origin, self.images[image_id].axes.replace("c", ""))
+        # The names first: with them a killed writer leaves no number without a name.
         store.write_group_attributes(path, {"sources": names})
+        remove_temporaries(path, "")
+        store.write_map(path / "0", origin, self.images[image_id].axes.replace("c", ""))
 
 
 def content_hash(array: np.ndarray) -> str:
@@ -361,57 +316,6 @@ def content_hash(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def default_classes(names: Sequence[str]) -> list[LabelClass]:
-    """Give names the colours of a palette that colour-blind people can tell apart."""
-    return [
-        LabelClass(name=name, color=PALETTE[index % len(PALETTE)])
-        for index, name in enumerate(names)
-    ]
-
-
-def _read_project_file(path: Path) -> ProjectFile:
-    file = path / "project.json"
-    if not path.is_dir():
-        raise ProjectError(f"There is no folder {path}.", f"Make it with: threestage init {path}")
-    try:
-        content = file.read_text()
-    except FileNotFoundError:
-        raise ProjectError(
-            f"{path} is no project: it has no project.json.", f"Make one: threestage init {path}"
-        ) from None
-    except OSError as error:
-        raise ProjectError(f"{file} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError:
-        content = ""  # which is as damaged
-    try:
-        raw = json.loads(content)
-        if int(raw.get("schema_version", SCHEMA)) > SCHEMA:
-            raise ProjectError(
-                f"Project {path} was made by a newer version of this program "
-                f"(schema {raw['schema_version']}, this one knows {SCHEMA}).",
-                "Update: pip install --upgrade napari-threestage",
-            )
-        return ProjectFile.model_validate(raw)
-    except (ValueError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ProjectError(
-            f"{file} is damaged ({reason}).", "Restore it from a copy of the project."
-        ) from error
-
-
-def _check_classes(classes: Sequence[LabelClass]) -> None:
-    names = [entry.name for entry in classes]
-    if len(names) < 2:
-        raise ProjectError(
-            "A project needs at least two classes.",
-            "Background is a class too: --classes background,nucleus",
-        )
-    if len(set(names)) < len(names):
-        raise ProjectError("Two classes have the same name.", "Give each class a name of its own.")
-    if len(names) > 254:
-        raise ProjectError("A project can have 254 classes at most.")
 
 
 def _not_writable(path: Path, error: OSError) -> ProjectError:

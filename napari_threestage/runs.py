@@ -135,7 +135,7 @@ class Run:
 
     def has_mask(self, stage: int, image_id: str) -> bool:
         """Whether the stage's pseudo-mask of this image is complete."""
-        return (self.stage_path(stage) / "masks" / image_id).is_dir()
+        return store.has_map(self.stage_path(stage) / "masks" / image_id)
 
     def read_mask(self, stage: int, image_id: str) -> np.ndarray:
         """Return a stage's pseudo-mask of an image, 1..C."""

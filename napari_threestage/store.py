@@ -9,9 +9,7 @@ leaves only an array that nothing points to.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +18,16 @@ import yaozarrs
 import zarr
 from yaozarrs import v05
 
+from napari_threestage import ome_metadata
 from napari_threestage.errors import ImageFileError, ProjectError
+from napari_threestage.files import beside, remove_temporaries
+from napari_threestage.files import write_json as write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 CHUNK = 1024
-PYRAMID_ABOVE = 2048  # longer sides get coarser levels, for viewers
 NAMESPACE = "threestage"  # our own entries in the attributes of a group
 
 
@@ -51,19 +50,6 @@ class ImageArray:
     channel_names: tuple[str, ...] = ()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file that is complete or absent."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("w") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_image(path: Path, image: ImageArray, attributes: Mapping[str, Any]) -> None:
     """Write an OME-Zarr 0.5 image at `path`, complete or not at all.
 
@@ -76,11 +62,11 @@ def write_image(path: Path, image: ImageArray, attributes: Mapping[str, Any]) ->
     attributes
         Our own entries, kept under `NAMESPACE`.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = beside(path)
     try:
-        levels = _pyramid(np.asarray(image.data), _mean_of_four)
+        levels = ome_metadata.pyramid(np.asarray(image.data), ome_metadata.mean_of_four)
         _write_levels(temporary, levels, image.axes, "")
-        ome = {"version": "0.5", "multiscales": [_multiscale(image, levels)]}
+        ome = ome_metadata.image(image.axes, levels, image.scale, image.unit, image.channel_names)
         _write_group(temporary, ome, attributes)
         temporary.rename(path)
     finally:
@@ -103,13 +89,13 @@ def link_image(path: Path, source: Path, attributes: Mapping[str, Any]) -> None:
             f"{source.name} cannot be linked.",
             "Only OME-Zarr 0.5 images with the axes (t) c (z) y x can; import without --link.",
         )
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = beside(path)
     try:
         for number, dataset in enumerate(multiscale["datasets"]):
             temporary.mkdir(parents=True, exist_ok=True)
             (temporary / str(number)).symlink_to(source / dataset["path"])
             dataset["path"] = str(number)
-        _write_group(temporary, {"version": "0.5", "multiscales": [multiscale]}, attributes)
+        _write_group(temporary, ome_metadata.link(ome, multiscale), attributes)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -128,21 +114,15 @@ def read_ome_zarr(path: Path) -> ImageArray:
         attributes = dict(group.attrs)
         ome: Any = attributes.get("ome", attributes)
         multiscale = ome["multiscales"][0]
-        dataset = multiscale["datasets"][0]
-        data = group[dataset["path"]]
-        names = [axis["name"] for axis in multiscale["axes"]]
-        scale = dict(zip(names, dataset["coordinateTransformations"][0]["scale"], strict=True))
-        unit = {axis["name"]: axis["unit"] for axis in multiscale["axes"] if axis.get("unit")}
-        channels = tuple(
-            str(entry.get("label", number))
-            for number, entry in enumerate(ome.get("omero", {}).get("channels", []))
-        )
+        data = group[multiscale["datasets"][0]["path"]]
+        axes, scale, unit = ome_metadata.read_axes(multiscale)
+        channels = ome_metadata.read_channel_names(ome)
     except Exception as error:  # zarr, codecs and damaged metadata raise many kinds
         raise ImageFileError(
             f"{path.name} cannot be opened as an OME-Zarr image ({type(error).__name__}: {error}).",
             "It has to be OME-Zarr 0.4 or 0.5; write it again or convert it to TIFF.",
         ) from error
-    return ImageArray(data, "".join(names), scale, unit, channels)
+    return ImageArray(data, axes, scale, unit, channels)
 
 
 def publish_labels(
@@ -167,21 +147,22 @@ def publish_labels(
     """
     source = read_ome_zarr(image_path)
     axes = source.axes.replace("c", "")
-    image = ImageArray(labels, axes, source.scale, source.unit)
     group = image_path / "labels" / name
     old = _revision(group)
     revision = f"{int(old or 0) + 1:04d}"
     _remove_other_revisions(group, old)
-    levels = _pyramid(labels, _one_of_four)
+    levels = ome_metadata.pyramid(labels, ome_metadata.one_of_four)
     _write_levels(group, levels, axes, f"{revision}-")
     ome = {
         "version": "0.5",
-        "multiscales": [_multiscale(image, levels, f"{revision}-")],
-        "image-label": _image_label(classes),
+        "multiscales": [
+            ome_metadata.multiscale(axes, levels, source.scale, source.unit, f"{revision}-")
+        ],
+        "image-label": ome_metadata.image_label(classes),
     }
     v05.LabelImage.model_validate(ome)
     _write_group(group, ome, attributes)
-    _list_label_set(image_path / "labels", name)
+    _list_label_sets(image_path / "labels")
 
 
 def read_labels(image_path: Path, name: str) -> np.ndarray | None:
@@ -227,15 +208,28 @@ def write_group_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
 
 
 def write_map(path: Path, values: np.ndarray, axes: str) -> None:
-    """Write a plain array (a pseudo-mask or confidence of a run), complete or absent."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    """Write or replace a plain array (a pseudo-mask or confidence of a run) as a whole.
+
+    A folder cannot be swapped for another in one step, so the old array is set aside for a moment;
+    `read_map` finds it there.
+    """
+    temporary = beside(path)
+    aside = _set_aside(path)
     try:
         _write_array(temporary, values, axes)
         if path.exists():
-            shutil.rmtree(path)
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
         temporary.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def has_map(path: Path) -> bool:
+    """Whether there is an array of `write_map`."""
+    places = (path, _set_aside(path), path)  # again, for it may have come back meanwhile
+    return any(_identity(place) is not None for place in places)
 
 
 def read_map(path: Path) -> np.ndarray:
@@ -246,12 +240,35 @@ def read_map(path: Path) -> np.ndarray:
     ProjectError
         It is missing or damaged.
     """
-    try:
-        return np.asarray(zarr.open_array(path, mode="r")[...])
-    except Exception as error:  # zarr and codecs raise many kinds
+    while True:
+        before = _identity(path)
+        place = _set_aside(path) if before is None and _set_aside(path).exists() else path
+        try:
+            values, problem = np.asarray(zarr.open_array(place, mode="r")[...]), None
+        except Exception as error:  # zarr and codecs raise many kinds
+            problem = error
+        if _identity(path) != before:
+            continue  # replaced meanwhile: the chunks may be a mixture
+        if problem is None:
+            return values
         raise ProjectError(
-            f"{path} is missing or damaged ({type(error).__name__}: {error}).", "Restore a copy."
-        ) from error
+            f"{path} is missing or damaged ({type(problem).__name__}: {problem}).",
+            "Restore a copy.",
+        ) from problem
+
+
+def _set_aside(path: Path) -> Path:
+    """Return where `write_map` keeps the old array while it puts the new one in its place."""
+    return path.with_name(f".{path.name}.previous")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another of the same name; None if there is none."""
+    try:
+        found = (path / "zarr.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def validate(path: Path) -> None:
@@ -282,49 +299,23 @@ def _write_levels(path: Path, levels: Sequence[np.ndarray], axes: str, prefix: s
         _write_array(path / f"{prefix}{number}", level, axes)
 
 
-def _multiscale(
-    image: ImageArray, levels: Sequence[np.ndarray], prefix: str = ""
-) -> dict[str, Any]:
-    axes = []
-    for axis in image.axes:
-        entry = {"name": axis, "type": AXIS_TYPES[axis]}
-        if axis in image.unit:
-            entry["unit"] = image.unit[axis]
-        axes.append(entry)
-    datasets = []
-    for number, level in enumerate(levels):
-        factors = (full / size for full, size in zip(levels[0].shape, level.shape, strict=True))
-        scale = [
-            image.scale.get(axis, 1.0) * factor
-            for axis, factor in zip(image.axes, factors, strict=True)
-        ]
-        transformation = {"type": "scale", "scale": scale}
-        datasets.append(
-            {"path": f"{prefix}{number}", "coordinateTransformations": [transformation]}
-        )
-    return {"axes": axes, "datasets": datasets}
+def _list_label_sets(folder: Path) -> None:
+    """List the label sets that lie in a folder.
+
+    The list follows from the folders and is compared again once it is written, because another
+    process may publish its first label set in between and list it before we write ours.
+    """
+    while (names := _label_sets(folder)) != _listed(folder):
+        _write_group(folder, {"version": "0.5", "labels": names}, {})
 
 
-def _image_label(classes: Sequence[Any]) -> dict[str, Any]:
-    """Return names and colours; 0 is not labelled and transparent."""
-    colors = [{"label-value": 0, "rgba": [0, 0, 0, 0]}]
-    properties: list[dict[str, Any]] = [{"label-value": 0, "class": "not labelled"}]
-    for value, entry in enumerate(classes, start=1):
-        colors.append({"label-value": value, "rgba": [*entry.color, 255]})
-        properties.append({"label-value": value, "class": entry.name})
-    return {
-        "version": "0.5",
-        "colors": colors,
-        "properties": properties,
-        "source": {"image": "../../"},
-    }
+def _label_sets(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob("[!.]*/zarr.json"))
 
 
-def _list_label_set(folder: Path, name: str) -> None:
+def _listed(folder: Path) -> Any:
     content = _read_group(folder)
-    listed = [] if content is None else content["attributes"]["ome"]["labels"]
-    if name not in listed:
-        _write_group(folder, {"version": "0.5", "labels": [*listed, name]}, {})
+    return None if content is None else content["attributes"]["ome"]["labels"]
 
 
 def _read_group(path: Path) -> dict[str, Any] | None:
@@ -353,29 +344,7 @@ def _remove_other_revisions(group: Path, keep: str | None) -> None:
     if group.is_dir():
         for entry in list(group.iterdir()):
             if entry.is_dir() and entry.name.split("-")[0] != keep:
-                gone = entry.with_name(f".{entry.name}.{uuid.uuid4().hex[:8]}")
+                gone = beside(entry)
                 entry.rename(gone)  # for `read_labels`
                 shutil.rmtree(gone, ignore_errors=True)
-            elif entry.name.endswith(".tmp"):
-                entry.unlink(missing_ok=True)
-
-
-def _pyramid(data: np.ndarray, shrink: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
-    """Return the array and, while it is large, coarser ones of half the height and width."""
-    levels = [data]
-    while max(levels[-1].shape[-2:]) > PYRAMID_ABOVE:
-        levels.append(shrink(levels[-1]))
-    return levels
-
-
-def _mean_of_four(fine: np.ndarray) -> np.ndarray:
-    height, width = (max(1, side // 2) for side in fine.shape[-2:])
-    blocks = fine[..., : 2 * height, : 2 * width]
-    blocks = blocks.reshape(*fine.shape[:-2], height, -1, width, blocks.shape[-1] // width)
-    means: np.ndarray = blocks.mean((-3, -1)).astype(fine.dtype)
-    return means
-
-
-def _one_of_four(fine: np.ndarray) -> np.ndarray:
-    height, width = (max(1, side // 2) for side in fine.shape[-2:])
-    return fine[..., : 2 * height : 2, : 2 * width : 2][..., :height, :width]
+        remove_temporaries(group, "zarr.json")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_threestage.project import ImageRecord, Project, default_classes
+from napari_threestage.project import Project
+from napari_threestage.project_file import ImageRecord, default_classes
 from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:

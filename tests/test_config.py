@@ -75,13 +75,32 @@ def test_an_unknown_setting_is_a_sentence_with_those_that_are_known(
         ("loss.threshold", 1.0),
         ("data.labelled_batch", 0),
         ("data.labelled_batch", "many"),
+        ("loss.consistency", float("inf")),
+        ("network.aspp_rates", [6, 0]),
+        ("network.aspp_rates", []),
         ("data.crop", [32]),
+        ("data.crop", [32, 0]),
+        ("data.crop", [-32, 32]),
+        ("data.scale", [0, 1]),
+        ("data.scale", [0.5, -1.5]),
+        ("data.scale", [1.5, 0.5]),
+        ("teacher.decay", []),
+        ("teacher.decay", [[1.0, 1.5]]),
         ("data", 5),
         ("augment.probability", 1.5),
         ("network.backbone", "resnet7"),
         ("network.output_stride", 4),
         ("optimiser.learning_rate", 0),
         ("stages.steps", []),
+        ("stages.steps", [100, 0]),
+        ("stages.steps", [-1]),
+        ("stages.own_blocks", []),
+        ("stages.own_blocks", [0, -1]),
+        ("stages.own_blocks", [0, 3]),
+        ("stages.own_blocks", [1, 2]),
+        ("inference.tile", 0),
+        ("inference.halo", -1),
+        ("inference.halo", 1025),
         ("precision", "int4"),
         ("checkpoint_seconds", 0),
     ],
@@ -90,6 +109,17 @@ def test_a_value_that_makes_no_sense_is_a_sentence(name: str, value: Any) -> Non
     with pytest.raises(ConfigError, match=f"^Setting '{name}.*' cannot be .+: .+") as caught:
         load_config("quick", {name: value})
     assert "\n" not in str(caught.value) and "Value error" not in str(caught.value)
+
+
+def test_values_that_belong_together_are_refused_with_what_is_wrong() -> None:
+    with pytest.raises(ConfigError, match=r"'inference\.halo' cannot be 65: .* tile of 64 pixels"):
+        load_config("quick", {"inference.tile": 64, "inference.halo": 65})
+    with pytest.raises(ConfigError, match=r"'inference\.tile' cannot be 1"):  # and not its halo
+        load_config("quick", {"inference.tile": 1, "inference.halo": 65})
+    with pytest.raises(ConfigError, match=r"'data\.scale' cannot be \[2, 1\]: the lower end"):
+        load_config("quick", {"data.scale": [2, 1]})
+    with pytest.raises(ConfigError, match=r"'stages\.own_blocks' cannot be .*: stage 1 has no"):
+        load_config("quick", {"stages.own_blocks": [2]})
 
 
 def test_an_unknown_operation_is_a_sentence_with_those_that_are_known() -> None:

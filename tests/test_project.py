@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_threestage import store
+from napari_threestage import files, store
 from napari_threestage.errors import BusyError, ImageFileError, ProjectError
-from napari_threestage.project import LabelClass, Project, default_classes
+from napari_threestage.project import Project
+from napari_threestage.project_file import LabelClass, default_classes
 from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_threestage.project import ImageRecord
+    from napari_threestage.project_file import ImageRecord
 
     AddImage = Callable[..., ImageRecord]
 
@@ -107,12 +108,12 @@ def test_a_full_disk_leaves_the_old_project_file(
     def fail(number: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.os, "fsync", fail)
+    monkeypatch.setattr(files.os, "fsync", fail)
     small_project.set_channels([0])
     with pytest.raises(ProjectError, match="No space left on device"):
         small_project.save()
     assert (small_project.path / "project.json").read_bytes() == before
-    assert not list(small_project.path.glob(".*.tmp"))
+    assert not list(small_project.path.glob(".project.json*"))
 
 
 def test_a_folder_that_is_missing_or_no_project_is_a_sentence(tmp_path: Path) -> None:
@@ -325,6 +326,34 @@ def test_every_pixel_keeps_the_source_of_its_ground_truth(
     assert origin == ["imported", "painted", "", "painted"]
 
 
+def test_more_sources_than_a_byte_can_hold_keep_their_names(
+    small_project: Project, add_image: AddImage
+) -> None:
+    record = add_image("a", shape=(1, 1, 300))
+    labels, path = np.zeros((1, 300), np.uint8), small_project.image_path(record.id) / "provenance"
+    for number in range(300):
+        labels[0, number] = 1
+        small_project.write_ground_truth(record.id, labels, f"stage-2 of run {number}")
+        if number in (254, 255):
+            assert store.read_map(path / "0").dtype == ("uint8" if number < 255 else "uint16")
+    attributes = store.read_attributes(path)
+    assert attributes is not None
+    origin = [attributes["sources"][value - 1] for value in store.read_map(path / "0")[0]]
+    assert origin == [f"stage-2 of run {number}" for number in range(300)]
+
+
+def test_provenance_outlives_a_writer_that_was_killed_between_old_and_new(
+    small_project: Project, add_image: AddImage
+) -> None:
+    record = add_image("a", np.array([[1, 1, 2, 0]], np.uint8), shape=(1, 1, 4))
+    path = small_project.image_path(record.id) / "provenance"
+    (path / "0").rename(path / ".0.previous")  # as `store.write_map` does for a moment
+    (path / ".0.12345678" / "c").mkdir(parents=True)
+    small_project.write_ground_truth(record.id, np.array([[1, 1, 2, 1]], np.uint8), "painted")
+    assert store.read_map(path / "0").tolist() == [[1, 1, 1, 2]]
+    assert sorted(entry.name for entry in path.iterdir()) == ["0", "zarr.json"]
+
+
 def test_stage_labels_live_beside_ground_truth(small_project: Project, add_image: AddImage) -> None:
     record = add_image("a", truth(1, (64, 64)))
     small_project.write_labels(record.id, "stage-1", truth(2, (64, 64)), {"run": "r"})
@@ -346,6 +375,32 @@ def test_two_cannot_edit_at_the_same_time_but_one_may_train(small_project: Proje
             small_project.running().__enter__()
     with other.editing():
         pass
+
+
+def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(
+    small_project: Project, add_image: AddImage
+) -> None:
+    record = add_image("a")
+    images = small_project.path / "images"
+    (images / ".b-1.ome.zarr.0123abcd" / "0").mkdir(parents=True)
+    (images / ".mine").mkdir()
+    (small_project.path / ".project.json.0123abcd").write_text("{")
+    (small_project.path / ".gitignore").write_text("runs")
+    Project(small_project.path)  # a reader leaves them: somebody may be writing
+    assert (images / ".b-1.ome.zarr.0123abcd").exists()
+    with small_project.editing():
+        assert {entry.name for entry in images.iterdir()} == {".mine", f"{record.id}.ome.zarr"}
+        hidden = {entry.name for entry in small_project.path.glob(".*")}
+        assert hidden == {".gitignore", ".edit.lock", ".edit.json"}
+
+
+def test_who_may_not_edit_removes_nothing(small_project: Project) -> None:
+    left = small_project.path / "images" / ".b-1.ome.zarr.0123abcd"
+    with small_project.editing():
+        left.mkdir()
+        with pytest.raises(BusyError):
+            Project(small_project.path).editing().__enter__()
+        assert left.exists()
 
 
 def test_editing_starts_from_what_lies_on_disk(small_project: Project) -> None:

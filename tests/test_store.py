@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_threestage import store
+from napari_threestage import files, ome_metadata, store
 from napari_threestage.errors import ImageFileError, ProjectError
-from napari_threestage.project import default_classes
+from napari_threestage.project_file import default_classes
 from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_large_images_and_labels_get_coarser_levels_that_are_valid(
         open_ome_zarr(zarr.open_group(place, mode="r"))
     levels = zarr.open_group(path, mode="r")
     sides = [levels[key].shape[-1] for key in sorted(levels.array_keys())]
-    assert sides[0] == side and sides[-1] <= store.PYRAMID_ABOVE < sides[-2]
+    assert sides[0] == side and sides[-1] <= ome_metadata.PYRAMID_ABOVE < sides[-2]
     coarse = zarr.open_group(path / "labels" / "ground_truth", mode="r")
     paths = [d["path"] for d in coarse.attrs["ome"]["multiscales"][0]["datasets"]]
     assert [coarse[p].shape[-1] for p in paths] == sides
@@ -176,6 +176,78 @@ def test_images_of_other_programs_are_read(tmp_path: Path, version: str) -> None
     assert (image.unit, image.channel_names) == ({"y": "micrometer"}, ("DAPI",))
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float32"])
+@pytest.mark.parametrize("names", [("DAPI",), ("DAPI", "GFP"), ("c",) * 8])
+def test_names_of_channels_are_valid_and_come_back(
+    tmp_path: Path, names: tuple[str, ...], dtype: str
+) -> None:
+    from ome_zarr_models import open_ome_zarr
+    from ome_zarr_models.common.omero import Omero
+
+    path = tmp_path / "a.ome.zarr"
+    pixels = noise((2, len(names), 6, 7), "uint8").astype(dtype)
+    store.write_image(path, ImageArray(pixels, "tcyx", channel_names=names), {})
+    store.validate(path)
+    group = zarr.open_group(path, mode="r")
+    open_ome_zarr(group)  # which leaves this part unchecked
+    channels = Omero.model_validate(group.attrs["ome"]["omero"]).channels
+    assert len({channel.color for channel in channels}) == min(len(names), 6)
+    assert all(channel.window.start < channel.window.end for channel in channels)
+    assert store.read_ome_zarr(path).channel_names == names
+
+
+def test_napari_ome_zarr_shows_channels_under_their_names(tmp_path: Path) -> None:
+    from napari_ome_zarr import napari_get_reader
+
+    path = tmp_path / "a.ome.zarr"
+    pixels = np.stack([np.full((8, 9), 300, np.uint16), np.arange(72).reshape(8, 9)])
+    image = ImageArray(pixels.astype(np.uint16), "cyx", channel_names=("DAPI", "GFP"))
+    store.write_image(path, image, {})
+    reader = napari_get_reader(str(path))
+    assert reader is not None
+    ((_, options, kind),) = reader(str(path))
+    assert kind == "image" and options["channel_axis"] == 0
+    assert [name.split()[-1] for name in options["name"]] == ["DAPI", "GFP"]
+    assert [list(limits) for limits in options["contrast_limits"]] == [[300, 301], [0, 71]]
+
+
+@pytest.mark.parametrize("values", [np.nan, np.inf])
+def test_a_channel_without_finite_values_has_a_range_that_is_json(
+    tmp_path: Path, values: float
+) -> None:
+    path = tmp_path / "a.ome.zarr"
+    image = ImageArray(np.full((1, 4, 5), values, np.float32), "cyx", channel_names=("a",))
+    store.write_image(path, image, {})
+    store.validate(path)
+    assert not re.search("NaN|Infinity", (path / "zarr.json").read_text())
+
+
+def test_names_that_do_not_fit_the_channels_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    store.write_image(path, ImageArray(noise((2, 4, 5)), "cyx", channel_names=("a",)), {})
+    assert store.read_ome_zarr(path).channel_names == ()
+    store.validate(path)
+
+
+def test_label_sets_of_two_processes_are_both_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.ome.zarr"
+    store.write_image(path, ImageArray(noise((1, 20, 30)), "cyx"), {})
+    write_group, others = store._write_group, ["second", "third"]
+
+    def write_late(place: Path, ome: Any, attributes: Any) -> None:
+        if place.name == "labels" and others:  # another is published and listed just before
+            publish(path, constant(2), others.pop())
+        write_group(place, ome, attributes)
+
+    monkeypatch.setattr(store, "_write_group", write_late)
+    publish(path, constant(1), "first")
+    listed = zarr.open_group(path / "labels", mode="r").attrs["ome"]["labels"]
+    assert listed == ["first", "second", "third"]
+    store.validate(path / "labels")
+
+
 # --- damaged ----------------------------------------------------------------------------------
 
 
@@ -242,7 +314,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(store, "_write_group", fail)
     with pytest.raises(OSError, match="No space"):
         store.write_image(tmp_path / "a.ome.zarr", ImageArray(noise((1, 4, 5)), "cyx"), {})
-    monkeypatch.setattr(store.json, "dump", fail)
+    monkeypatch.setattr(files.json, "dump", fail)
     with pytest.raises(OSError, match="No space"):
         store.write_json(tmp_path / "project.json", {})
     assert list(tmp_path.iterdir()) == []
@@ -368,6 +440,85 @@ def test_a_map_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["map"]
 
 
+KILLED_MAP = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from napari_threestage import store
+
+moment, path, calls = sys.argv[1], Path(sys.argv[2]), []
+def die_at(name, function):
+    def call(*arguments, **options):
+        calls.append(name)
+        if moment == f"{name} {calls.count(name)}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+Path.rename = die_at("rename", Path.rename)
+store.shutil.rmtree = die_at("rmtree", store.shutil.rmtree)
+store._write_array = die_at("write", store._write_array)
+store.write_map(path, np.full((20, 30), 2, np.uint8), "yx")
+raise SystemExit("was not killed")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.parametrize(
+    ("moment", "value"),
+    [("write 1", 1), ("rmtree 1", 1), ("rename 1", 1), ("rename 2", 1), ("rmtree 2", 2)],
+)
+def test_a_killed_writer_of_a_map_leaves_the_old_or_the_new_one(
+    tmp_path: Path, moment: str, value: int
+) -> None:
+    path = tmp_path / "map"
+    store.write_map(path, constant(1), "yx")
+    arguments = [sys.executable, "-c", KILLED_MAP, moment, str(path)]
+    child = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert store.has_map(path)
+    np.testing.assert_array_equal(store.read_map(path), value)
+    store.write_map(path, constant(3), "yx")
+    np.testing.assert_array_equal(store.read_map(path), 3)
+    files.remove_temporaries(tmp_path, "map")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map"]
+
+
+def test_a_reader_never_misses_a_map_nor_sees_a_mixture_while_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CHUNK", 8)
+    path, stop = tmp_path / "map", threading.Event()
+    store.write_map(path, constant(1), "yx")
+
+    def replace() -> None:
+        for number in itertools.count():
+            store.write_map(path, constant(1 + number % 2), "yx")
+            if stop.is_set():
+                return
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        seen = {tuple(np.unique(store.read_map(path)).tolist()) for _ in range(40)}
+        assert all(store.has_map(path) for _ in range(200))
+    finally:
+        stop.set()
+        writer.join()
+    assert seen <= {(1,), (2,)}
+
+
+def test_only_our_temporaries_are_removed(tmp_path: Path) -> None:
+    ours = [files.beside(tmp_path / name).name for name in ("a.ome.zarr", "b.c.ome.zarr")]
+    theirs = ["a.ome.zarr", ".a.ome.zarr", ".a.ome.zarr.1234567", ".a.ome.zarr.12345678.tmp"]
+    theirs += ["a.ome.zarr.12345678", ".hidden.12345678", ".a.ome.zarr.notours0"]
+    for name in ours + theirs:
+        (tmp_path / name / "0").mkdir(parents=True)
+    files.beside(tmp_path / "c.ome.zarr").write_text("a file")
+    files.remove_temporaries(tmp_path, ".ome.zarr")
+    assert {entry.name for entry in tmp_path.iterdir()} == set(theirs)
+    files.remove_temporaries(tmp_path / "nothing", ".ome.zarr")
+
+
 # --- links ------------------------------------------------------------------------------------
 
 
@@ -384,6 +535,20 @@ def test_a_linked_image_is_read_in_place_and_its_source_stays_untouched(tmp_path
     store.validate(path)
     store.validate(path / "labels" / "ground_truth")
     assert sorted(source.rglob("*")) == before
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_link_keeps_the_names_of_channels_where_they_are_valid(
+    tmp_path: Path, valid: bool
+) -> None:
+    source, path = tmp_path / "source.ome.zarr", tmp_path / "a.ome.zarr"
+    store.write_image(source, ImageArray(noise((1, 4, 5)), "cyx", channel_names=("DAPI",)), {})
+    if not valid:
+        text = (source / "zarr.json").read_text()
+        (source / "zarr.json").write_text(text.replace('"window"', '"windows"'))
+    store.link_image(path, source, {})
+    store.validate(path)
+    assert store.read_ome_zarr(path).channel_names == (("DAPI",) if valid else ())
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "0.4", "damaged", "axes"])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_threestage.ingest import ImportReport, Skipped
+    from napari_threestage.runs import Run
 
 MOST_ROWS = 20
 
@@ -180,11 +181,12 @@ def export_masks(options: argparse.Namespace) -> None:
     import tifffile
 
     project = Project(options.project)
-    stage = _stage_to_export(project, options)
+    run = None if options.stage == GROUND_TRUTH else find_run(project, options.run)
+    stage = None if run is None else _stage_to_export(run, options.stage)
     options.output.mkdir(parents=True, exist_ok=True)
     written = []
     for image_id in sorted(project.images):
-        labels = _labels(project, image_id, stage, options.run)
+        labels = _labels(project, image_id, run, stage)
         if labels is not None:
             path = options.output / f"{image_id}.tif"
             tifffile.imwrite(path, encode_mask(labels), compression="zlib")
@@ -292,23 +294,21 @@ def _print_skipped(title: str, skipped: Sequence[Skipped]) -> None:
         out.print(plain_table(("file", "reason"), rows, title))
 
 
-def _stage_to_export(project: Project, options: argparse.Namespace) -> int | None:
-    """Return the stage, or None for the ground truth."""
-    if options.stage == GROUND_TRUTH:
-        return None
-    finished = find_run(project, options.run).finished_stages()
-    if options.stage == "last" and finished:
+def _stage_to_export(run: Run, text: str) -> int:
+    """Return the stage that ``last`` or a number names."""
+    finished = run.finished_stages()
+    if text == "last" and finished:
         return finished[-1]
-    if options.stage.isdigit() and int(options.stage) in finished:
-        return int(options.stage)
+    if text.isdigit() and int(text) in finished:
+        return int(text)
     known = ", ".join(map(str, finished)) or "none"
-    raise ConfigError(f"There is no stage '{options.stage}' to export.", f"Finished: {known}.")
+    raise ConfigError(f"There is no stage '{text}' to export.", f"Finished: {known}.")
 
 
 def _labels(
-    project: Project, image_id: str, stage: int | None, run: str | None
+    project: Project, image_id: str, run: Run | None, stage: int | None
 ) -> np.ndarray | None:
-    if stage is None:
+    """Return a stage's mask of an image, or its ground truth; None if there is none."""
+    if run is None or stage is None:
         return project.read_labels(image_id)
-    found = find_run(project, run)
-    return found.read_mask(stage, image_id) if found.has_mask(stage, image_id) else None
+    return run.read_mask(stage, image_id) if run.has_mask(stage, image_id) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,8 @@ def predict(options: argparse.Namespace) -> int:
     pairing = find_pairs(options.images)
     options.output.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
-    failed: list[tuple[str, str]] = []
+    failed = [(skipped.path.name, skipped.reason) for skipped in pairing.skipped]
+    ignored = len(failed)
     with progress_bar("predicting", options.json) as bar:
         for path, _ in bar.track(pairing.pairs, description="predicting"):
             try:
@@ -129,13 +131,14 @@ def predict(options: argparse.Namespace) -> int:
             if options.confidence:
                 extra = target.with_name(f"{target.stem}_confidence.tif")
                 tifffile.imwrite(extra, confidence, compression="zlib")
+                written.append(str(extra))
     if options.json:
         print_json({"files": written, "failed": [list(one) for one in failed]})
     else:
-        say(f"Wrote {len(written)} masks to {options.output}.")
+        say(f"Wrote {len(written)} files to {options.output}.")
         if failed:
             out.print(plain_table(("file", "reason"), failed, "[red]Not predicted"))
-    return 1 if failed else 0
+    return 1 if len(failed) > ignored else 0
 
 
 def stage_metrics(run: Run, stage: int) -> dict[str, Any]:
@@ -214,8 +217,9 @@ def _target(folder: Path, source: Path, written: list[str]) -> Path:
     """Return a file name that no other image of this call has."""
     name = source.name.removesuffix(".zarr").removesuffix(".ome")
     stem = name if source.is_dir() else source.stem
-    target, number = folder / f"{stem}.tif", 1
-    while str(target) in written:
-        number += 1
-        target = folder / f"{stem}-{number}.tif"
-    return target
+    candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(
+        target
+        for target in (folder / f"{candidate}.tif" for candidate in candidates)
+        if str(target) not in written
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from napari_threestage.errors import ConfigError
@@ -28,6 +29,16 @@ def choose_device(name: str = "auto") -> torch.device:
             "Use --device auto or --device cpu; threestage doctor shows what there is.",
         ) from error
     return device
+
+
+def default_threads() -> int:
+    """Return the CPU threads to compute with: all cores but one, which the viewer keeps.
+
+    Threads wait for each other many times a step, so that one core that is busy with something
+    else makes all of them slow.
+    """
+    cores = psutil.cpu_count(logical=False) or torch.get_num_threads()
+    return max(1, min(torch.get_num_threads(), cores - 1))
 
 
 def describe_device(device: torch.device) -> str:

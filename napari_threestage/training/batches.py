@@ -85,7 +85,8 @@ class CropSampler:
     seed
         With `step`, decides everything: the same pair gives the same batch.
     labelled
-        Whether crops are placed by their labels: every one then holds a labelled pixel.
+        Whether crops are placed by their labels, so that every one holds some; zooming out can
+        lose a label of a single pixel.
     """
 
     def __init__(

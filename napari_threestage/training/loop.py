@@ -208,7 +208,8 @@ class StageTrainer:
     def _set_train_mode(self) -> None:
         self.network.train()
         if self.config.network.batch_norm == "frozen":
-            for part in self.network.segmenter.modules():
+            *backbone, _ = self.network.segmenter.blocks
+            for part in nn.ModuleList(backbone).modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval().requires_grad_(False)
 

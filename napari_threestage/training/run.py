@@ -31,7 +31,7 @@ from napari_threestage.events import (
     Validated,
     Warned,
 )
-from napari_threestage.inference.device import choose_device, describe_device
+from napari_threestage.inference.device import choose_device, default_threads, describe_device
 from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
 from napari_threestage.project import content_hash
 from napari_threestage.runs import Run, RunInputs, list_runs
@@ -73,7 +73,7 @@ def prepare_run(
     plan.require_ready()
     base = _run_to_build_on(project, stages[0], plan.labelled + plan.unlabelled)
     network, warning = find_weights(config.network)
-    threads = config.threads or torch.get_num_threads()
+    threads = config.threads or default_threads()
     config = config.model_copy(update={"network": network, "threads": threads})
     warnings = [f"{problem.message} {problem.fix}" for problem in plan.problems]
     inputs = RunInputs(

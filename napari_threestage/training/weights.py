@@ -31,6 +31,8 @@ def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
     ConfigError
         ``imagenet`` was asked for and cannot be had.
     """
+    if config.weights not in ("auto", "imagenet", "none"):
+        _read_state(Path(config.weights).expanduser())  # better now than when a run has begun
     wanted = "mobilenet_v2" if config.backbone == "auto" else config.backbone
     weights, warning = config.weights, None
     if weights in ("auto", "imagenet") and wanted != "compact":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from conftest import TINY, Result, draw_pair, fingerprint, latest, settings
+from cli_helpers import TINY, Result, draw_pair, fingerprint, latest, settings
 from PIL import Image
 
 from napari_threestage.cli import training

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Result, fingerprint
+from cli_helpers import Result, fingerprint
 from PIL import Image
 
 from napari_threestage.cli import demo

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import (
+from cli_helpers import (
     MIXED,
     TINY,
     Child,

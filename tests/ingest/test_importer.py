@@ -92,6 +92,16 @@ def stored(project: Project) -> dict[str, np.ndarray | None]:
 # --- formats ----------------------------------------------------------------------------------
 
 
+def test_names_of_channels_are_stored_with_the_image(small_project: Project, images: Path) -> None:
+    images.mkdir(parents=True)
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(images / "a.ome.tif", pixels(0, 2), metadata=metadata)
+    run(small_project, images)
+    (image_id,) = small_project.images
+    assert small_project.read_image(image_id).channel_names == ("DAPI", "GFP")
+    store.validate(small_project.image_path(image_id))
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif", ".npy", ".ome.zarr"])
 def test_a_folder_is_imported_with_its_masks(
     small_project: Project, images: Path, masks: Path, ending: str

@@ -1,0 +1,50 @@
+"""Small files that are complete or absent, and what killed writers leave of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import uuid
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def beside(path: Path) -> Path:
+    """Return a new hidden name in the same folder, for what is written and then renamed."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that is complete or absent."""
+    temporary = beside(path)
+    try:
+        with temporary.open("w") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path, ending: str) -> None:
+    """Remove what killed writers left in a folder; nobody may be writing there.
+
+    Parameters
+    ----------
+    ending
+        How the names end that were to be written, e.g. ``.ome.zarr``; empty for all.
+    """
+    name = re.compile(rf"\..*{re.escape(ending)}\.[0-9a-f]{{8}}")
+    for entry in list(folder.iterdir()) if folder.is_dir() else []:
+        if name.fullmatch(entry.name):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):  # it does no harm either
+                    entry.unlink()

@@ -115,7 +115,8 @@ def predict(options: argparse.Namespace) -> int:
     segmenter = _segmenter(options)
     pairing = find_pairs(options.images)
     options.output.mkdir(parents=True, exist_ok=True)
-    written: list[str] = []
+    written: list[Path] = []
+    taken: set[Path] = set()
     failed = [(skipped.path.name, skipped.reason) for skipped in pairing.skipped]
     ignored = len(failed)
     with progress_bar("predicting", options.json) as bar:
@@ -125,17 +126,17 @@ def predict(options: argparse.Namespace) -> int:
             except ImageFileError as error:
                 failed.append((path.name, str(error)))
                 continue
-            target = _target(options.output, path, written)
+            target = _target(options.output, path, taken)
+            extra = target.with_name(f"{target.stem}_confidence.tif")
             tifffile.imwrite(target, encode_mask(mask), compression="zlib")
-            written.append(str(target))
+            written.append(target)
+            taken |= {target, extra}
             if options.confidence:
-                extra = target.with_name(f"{target.stem}_confidence.tif")
                 tifffile.imwrite(extra, confidence, compression="zlib")
-                written.append(str(extra))
     if options.json:
-        print_json({"files": written, "failed": [list(one) for one in failed]})
+        print_json({"files": list(map(str, written)), "failed": [list(one) for one in failed]})
     else:
-        say(f"Wrote {len(written)} files to {options.output}.")
+        say(f"Wrote {len(written)} masks to {options.output}.")
         if failed:
             out.print(plain_table(("file", "reason"), failed, "[red]Not predicted"))
     return 1 if len(failed) > ignored else 0
@@ -213,7 +214,7 @@ def _segmenter(options: argparse.Namespace) -> Segmenter:
     return load_segmenter(path, choose_device(options.device))
 
 
-def _target(folder: Path, source: Path, written: list[str]) -> Path:
+def _target(folder: Path, source: Path, taken: set[Path]) -> Path:
     """Return a file name that no other image of this call has."""
     name = source.name.removesuffix(".zarr").removesuffix(".ome")
     stem = name if source.is_dir() else source.stem
@@ -221,5 +222,5 @@ def _target(folder: Path, source: Path, written: list[str]) -> Path:
     return next(
         target
         for target in (folder / f"{candidate}.tif" for candidate in candidates)
-        if str(target) not in written
+        if target not in taken
     )

@@ -181,21 +181,32 @@ def test_weights_downloaded_before_need_no_connection(
     build_network(config, 3, 4)
 
 
-@pytest.mark.parametrize("weights", ["none", "mine.pth"])
-def test_other_settings_are_left_alone(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    no_download(monkeypatch, Path("nowhere"), AssertionError("a download was tried"))
-    assert find_weights(network_config(weights)) == (network_config(weights), None)
-
-
-@pytest.mark.parametrize(
-    ("weights", "backbone"), [("none", "compact"), ("mine.pth", "mobilenet_v2")]
-)
-def test_the_backbone_auto_goes_with_its_weights(
-    weights: str, backbone: str, monkeypatch: pytest.MonkeyPatch
+def test_no_weights_and_a_file_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_download(monkeypatch, Path("nowhere"), AssertionError("a download was tried"))
-    config, warning = find_weights(network_config(weights, "auto"))
-    assert (config.backbone, config.weights, warning) == (backbone, weights, None)
+    for weights in ("none", str(weights_file(tmp_path))):
+        assert find_weights(network_config(weights)) == (network_config(weights), None)
+
+
+def test_a_missing_file_is_noticed_before_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no file"):
+        find_weights(network_config(str(tmp_path / "mine.pth")))
+
+
+def weights_file(folder: Path) -> Path:
+    torch.save({"weight": torch.zeros(1)}, folder / "mine.pth")
+    return folder / "mine.pth"
+
+
+def test_the_backbone_auto_goes_with_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_download(monkeypatch, Path("nowhere"), AssertionError("a download was tried"))
+    file = str(weights_file(tmp_path))
+    for weights, backbone in (("none", "compact"), (file, "mobilenet_v2")):
+        config, warning = find_weights(network_config(weights, "auto"))
+        assert (config.backbone, config.weights, warning) == (backbone, weights, None)
 
 
 def test_the_backbone_auto_is_compact_without_a_connection(

@@ -50,6 +50,11 @@ class Plan:
         """Return the plan as JSON holds it."""
         return asdict(self)
 
+    @property
+    def labelled_share(self) -> float:
+        """Share of L in L and U; 0 without images."""
+        return len(self.labelled) / max(1, len(self.labelled) + len(self.unlabelled))
+
     def require_ready(self) -> None:
         """Raise `NotReadyError` with the first error, if there is one."""
         for problem in self.problems:

@@ -80,3 +80,39 @@ PRESETS["balanced"] = PRESETS["quick"] | {
     "teacher": {"decay": ((1.0, 0.996),), "warm_up": True, "in_stage_1": True},
     "stages": {"steps": (2_000, 4_000), "start_from": "previous"},
 }
+
+# What the paper changes with the share of labelled images (its section IV): sizes of the labelled
+# and of the whole-set sub-batch, and λ1 = λ2.
+PAPER_BY_SHARE: dict[str, tuple[tuple[float, int, int, float], ...]] = {
+    "paper-cityscapes": (
+        (100 / 2975, 1, 4, 1 / 2),
+        (372 / 2975, 1, 4, 1 / 2),
+        (744 / 2975, 1, 4, 1 / 2),
+        (1488 / 2975, 3, 2, 1 / 2),
+    ),
+    "paper-voc": (
+        (1 / 100, 1, 9, 1 / 4),
+        (1 / 50, 1, 9, 1 / 4),
+        (1 / 20, 1, 9, 5 / 4),
+        (1 / 8, 2, 8, 5 / 8),
+    ),
+}
+
+
+def settings_for_share(preset: str, labelled_share: float) -> dict[str, Any]:
+    """Return the settings, by dotted name, that a preset has for a share of labelled images.
+
+    The paper's row with the nearest share, as a ratio, decides; other presets have no rows.
+    """
+    rows = PAPER_BY_SHARE.get(preset)
+    if not rows or labelled_share <= 0:
+        return {}
+    _, labelled, whole_set, weight = min(
+        rows, key=lambda row: max(row[0] / labelled_share, labelled_share / row[0])
+    )
+    return {
+        "data.labelled_batch": labelled,
+        "data.whole_set_batch": whole_set,
+        "loss.consistency": weight,
+        "loss.pseudo": weight,
+    }

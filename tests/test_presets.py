@@ -6,7 +6,7 @@ import pytest
 
 from napari_threestage.config import PAPER_OPERATIONS, Config, load_config
 from napari_threestage.errors import ConfigError
-from napari_threestage.presets import PRESETS
+from napari_threestage.presets import PRESETS, settings_for_share
 from napari_threestage.stages import stage_table
 
 PAPER = ("paper-cityscapes", "paper-voc")
@@ -129,3 +129,28 @@ def test_an_unknown_preset_lists_the_known_ones() -> None:
 def test_a_setting_that_makes_no_sense_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config("quick", changes)
+
+
+@pytest.mark.parametrize(
+    ("preset", "share", "labelled", "whole_set", "weight"),
+    [
+        ("paper-voc", 106 / 10582, 1, 9, 0.25),
+        ("paper-voc", 212 / 10582, 1, 9, 0.25),
+        ("paper-voc", 529 / 10582, 1, 9, 1.25),
+        ("paper-voc", 1323 / 10582, 2, 8, 0.625),
+        ("paper-voc", 1.0, 2, 8, 0.625),
+        ("paper-cityscapes", 100 / 2975, 1, 4, 0.5),
+        ("paper-cityscapes", 1488 / 2975, 3, 2, 0.5),
+    ],
+)
+def test_the_paper_changes_batches_and_weights_with_the_share_of_labels(
+    preset: str, share: float, labelled: int, whole_set: int, weight: float
+) -> None:
+    config = load_config(preset, settings_for_share(preset, share))
+    assert (config.data.labelled_batch, config.data.whole_set_batch) == (labelled, whole_set)
+    assert (config.loss.consistency, config.loss.pseudo) == (weight, weight)
+
+
+def test_our_presets_do_not_change_with_the_share_of_labels() -> None:
+    assert settings_for_share("quick", 0.1) == {}
+    assert settings_for_share("paper-voc", 0.0) == {}

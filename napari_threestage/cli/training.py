@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_threestage import jobs
+from napari_threestage.check import plan_run
 from napari_threestage.cli.live import LiveProgress
 from napari_threestage.cli.output import (
     add_command,
@@ -31,7 +32,7 @@ from napari_threestage.errors import (
     ThreeStageError,
 )
 from napari_threestage.events import Event, Failed, Progress, Validated, read_events
-from napari_threestage.presets import PRESETS
+from napari_threestage.presets import PRESETS, settings_for_share
 from napari_threestage.project import Project
 from napari_threestage.runs import Run, find_run, list_runs
 from napari_threestage.stages import parse_stages
@@ -158,12 +159,15 @@ def _new_run(project: Project, options: argparse.Namespace) -> Run:
     from napari_threestage.training.run import prepare_run
 
     stages = parse_stages(options.stages)
-    config = _config(options)
+    plan = plan_run(project, load_config(options.preset))
+    plan.require_ready()
+    config = _config(options, plan.labelled_share)
     return prepare_run(project, config, stages=stages, seed=options.seed, device=options.device)
 
 
-def _config(options: argparse.Namespace) -> Config:
-    changes = dict(parse_setting(text) for text in options.set)
+def _config(options: argparse.Namespace, labelled_share: float) -> Config:
+    changes = settings_for_share(options.preset, labelled_share)
+    changes |= dict(parse_setting(text) for text in options.set)
     if options.steps is not None:
         if options.steps < 1:
             raise ConfigError(

@@ -30,6 +30,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from napari_threestage.files import write_json
+
 METHODS = ("stages", "control", "full")
 
 
@@ -55,7 +57,7 @@ def main() -> None:
         for data in options.data
         for method in options.methods
     ]
-    todo = [row for row in rows if not result_path(options, row).exists()]
+    todo = [row for row in rows if not is_done(options, row)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
         for row, seconds in zip(todo, pool.map(measure, [options] * len(todo), todo), strict=True):
@@ -82,6 +84,21 @@ def parse_arguments() -> argparse.Namespace:
 
 def result_path(options: argparse.Namespace, row: Row) -> Path:
     return Path(options.output) / f"{row.name}.json"
+
+
+def recipe(options: argparse.Namespace) -> dict[str, Any]:
+    return {"preset": options.preset, "settings": options.set, "share": options.labelled}
+
+
+def is_done(options: argparse.Namespace, row: Row) -> bool:
+    """Whether there is a result of this row; one of another recipe is refused."""
+    path = result_path(options, row)
+    if not path.exists():
+        return False
+    known = json.loads(path.read_text())
+    if any(known.get(name) != value for name, value in recipe(options).items()):
+        raise SystemExit(f"{path} is of another recipe; choose another --output.")
+    return True
 
 
 def measure(options: argparse.Namespace, row: Row) -> float:
@@ -112,11 +129,10 @@ def measure(options: argparse.Namespace, row: Row) -> float:
         "method": row.method,
         "labelled": [image.stem for image in labelled],
         "training_seconds": seconds,
-        "preset": options.preset,
-        "settings": options.set,
+        **recipe(options),
         **scores,
     }
-    result_path(options, row).write_text(json.dumps(result, indent=1))
+    write_json(result_path(options, row), result)
     shutil.rmtree(folder)
     return time.monotonic() - begun
 

@@ -101,6 +101,13 @@ def _counts(project: Project, record: ImageRecord) -> np.ndarray:
             f"The pixels of image {record.id} are gone{where}.",
             "Put them back, or import the image again.",
         )
+    wanted, count = project.channels, record.channels
+    if count > 1 and (max(wanted) >= count if wanted else count != project.n_channels):
+        names = ", ".join(map(str, wanted)) if wanted else f"all {project.n_channels}"
+        raise NotReadyError(
+            f"Image {record.id} has {count} channels, the project uses {names}.",
+            "Choose channels that all images have: threestage import ... --channels 0",
+        )
     return project.label_counts(record.id)
 
 

@@ -164,7 +164,7 @@ def for_stage(values: tuple[T, ...], stage: int) -> T:
 class StagesConfig(Section):
     """Length and start of the stages; the last entry counts for all later stages."""
 
-    steps: tuple[AtLeast1, ...] = Field((20_000, 60_000), min_length=1)
+    steps: tuple[AtLeast1, ...] = Field((60_000,), min_length=1)
     own_blocks: tuple[Annotated[int, Field(ge=0, le=2)], ...] = Field(
         (0, 2, 1), min_length=1, description="own blocks of the second branch: none, ĝ, g̃"
     )

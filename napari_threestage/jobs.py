@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_threestage.events import Event
     from napari_threestage.project import Project
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0  # weights may have to be downloaded first
 POLL_SECONDS = 0.1
 
 _children: list[subprocess.Popen[bytes]] = []  # held, or Python would warn that they live on
@@ -70,8 +70,9 @@ def start_detached(project: Project, arguments: Sequence[str]) -> Run:
         if child.poll() is not None:
             raise ThreeStageError(_last_line(log_path.read_text(errors="replace")))
         time.sleep(POLL_SECONDS)
-    child.terminate()
-    raise ThreeStageError("The run did not begin within two minutes.", f"See {log_path}.")
+    raise ThreeStageError(
+        "The run has not begun within ten minutes; its process goes on.", f"See {log_path}."
+    )
 
 
 def follow(run: Run, should_end: Callable[[], bool] = lambda: False) -> Iterator[Event]:

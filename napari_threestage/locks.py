@@ -31,6 +31,11 @@ def this_process() -> dict[str, Any]:
     }
 
 
+def is_local(process: Any) -> bool:
+    """Whether a process of `this_process` is one of this host."""
+    return isinstance(process, dict) and process.get("host") == socket.gethostname()
+
+
 def is_alive(process: dict[str, Any]) -> bool:
     """Whether a process of `this_process` still runs; one on another host counts as alive."""
     try:

@@ -70,7 +70,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "augment": {"cutout_size": 32 / 321},
         "loss": {"consistency": 0.25, "pseudo": 0.25},
-        "stages": {"steps": (10_000, 60_000)},
+        "stages": {"steps": (60_000,)},
     },
 }
 PRESETS["balanced"] = PRESETS["quick"] | {

@@ -7,7 +7,9 @@ The folder is the protocol between the trainer and everyone else: ``process.json
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,14 +25,20 @@ from napari_threestage.events import (
     StoppedEvent,
     read_events,
 )
-from napari_threestage.locks import is_alive, this_process
+from napari_threestage.locks import is_alive, is_local, this_process
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
 
     from napari_threestage.project import Project
+
+
+log = logging.getLogger(__name__)
+
+SILENCE_SECONDS = 30.0  # a trainer on another host that has not shown itself for so long is gone
 
 
 @dataclass(frozen=True)
@@ -86,15 +94,31 @@ class Run:
             ) from error
 
     @classmethod
-    def create(cls, project: Project, config: Config, inputs: RunInputs) -> Run:
-        """Make the folder of a new run, named by the time and the preset."""
-        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.preset}"
+    def create(
+        cls,
+        project: Project,
+        config: Config,
+        inputs: RunInputs,
+        earlier_stages: Sequence[Path] = (),
+    ) -> Run:
+        """Make the folder of a new run, named by the time (UTC) and the preset.
+
+        Parameters
+        ----------
+        earlier_stages
+            Folders of the stages that the run builds on; they are copied, so that the run stands
+            for itself.
+        """
+        stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{config.preset}"
         number, path = 1, project.path / "runs" / stem
         while path.exists():
             number += 1
             path = project.path / "runs" / f"{stem}-{number}"
         path.mkdir(parents=True)
+        for folder in earlier_stages:
+            shutil.copytree(folder, path / folder.name)
         store.write_json(path / "inputs.json", asdict(inputs))
+        # Last, as a folder with a configuration is a run.
         store.write_json(path / "config.json", config.model_dump(mode="json"))
         return cls(path)
 
@@ -182,9 +206,15 @@ class Run:
         return last
 
     def is_running(self) -> bool:
-        """Whether the process that trains this run is alive."""
+        """Whether the process that trains this run is alive.
+
+        On this host its process tells, on another one its heartbeat.
+        """
         try:
-            return is_alive(json.loads((self.path / "process.json").read_text()))
+            process = json.loads((self.path / "process.json").read_text())
+            if is_local(process):
+                return is_alive(process)
+            return time.time() - (self.path / "heartbeat").stat().st_mtime < SILENCE_SECONDS
         except (OSError, ValueError):
             return False
 
@@ -200,8 +230,13 @@ class Run:
 
 def list_runs(project: Project) -> list[Run]:
     """Return the runs of a project, oldest first; folders without a configuration are no runs."""
-    folders = sorted((project.path / "runs").glob("*/config.json"))
-    return [Run(path.parent) for path in folders]
+    runs = []
+    for path in sorted((project.path / "runs").glob("*/config.json")):
+        try:
+            runs.append(Run(path.parent))
+        except ProjectError as error:  # one damaged run must not hide the others
+            log.warning("%s", error)
+    return runs
 
 
 def find_run(project: Project, run_id: str | None = None) -> Run:
@@ -212,6 +247,8 @@ def find_run(project: Project, run_id: str | None = None) -> Run:
     ProjectError
         There is no such run.
     """
+    if run_id and (project.path / "runs" / run_id / "config.json").is_file():
+        return Run(project.path / "runs" / run_id)
     runs = list_runs(project)
     chosen = [run for run in runs if run_id in (None, run.id)]
     if not chosen:

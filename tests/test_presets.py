@@ -71,10 +71,10 @@ def test_voc_has_its_crops_batches_and_weights() -> None:
     assert (config.loss.consistency, config.loss.pseudo) == (1 / 4, 1 / 4)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("paper-cityscapes", 20_000), ("paper-voc", 10_000)])
-def test_the_stages_of_the_paper_share_more_and_start_anew(name: str, steps: int) -> None:
+@pytest.mark.parametrize("name", ["paper-cityscapes", "paper-voc"])
+def test_the_stages_of_the_paper_share_more_and_start_anew(name: str) -> None:
     table = stage_table(load_config(name), last=4)
-    assert [row.steps for row in table] == [steps, 60_000, 60_000, 60_000]
+    assert [row.steps for row in table] == [60_000] * 4
     assert [row.own_blocks for row in table] == [0, 2, 1, 1]
     assert [row.pseudo_masks_from for row in table] == [None, 1, 2, 3]
     assert [row.start_from for row in table] == [None] * 4

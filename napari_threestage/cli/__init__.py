@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from napari_threestage import __version__
 from napari_threestage.cli import data, demo, doctor, results, training
 from napari_threestage.cli.output import forget_reader
 from napari_threestage.errors import Stopped, ThreeStageError
+from napari_threestage.events import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,27 +48,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 wrong input, 2 our bug, 3 stopped."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     options = build_parser().parse_args(arguments)
+    stdout = _WatchedStdout()
+    with contextlib.redirect_stdout(cast("TextIO", stdout)):
+        return _act(options, stdout)
+
+
+class _WatchedStdout:
+    """The stdout of this moment; it notes whether anything was written."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stdout
+        self.used = False
+
+    def write(self, text: str) -> int:
+        self.used = True
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _act(options: argparse.Namespace, stdout: _WatchedStdout) -> int:
     try:
         code: int = options.action(options) or DONE
         return code
     except ThreeStageError as error:
-        return _report(options, type(error).__name__, str(error), WRONG_INPUT)
+        failed = Failed(error=type(error).__name__, message=error.message, hint=error.hint)
+        code = WRONG_INPUT
     except (Stopped, KeyboardInterrupt):
-        print("Stopped; everything is saved.", file=sys.stderr)
+        saved = options.command == "run"
+        print("Stopped; everything is saved." if saved else "Stopped.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
         forget_reader()
         return DONE
     except OSError as error:
         name = f": {error.filename}" if error.filename else ""
-        return _report(options, "OSError", f"{error.strerror or error}{name}", WRONG_INPUT)
+        failed = Failed(error="OSError", message=f"{error.strerror or error}{name}")
+        code = WRONG_INPUT
     except Exception as error:
         traceback.print_exc()
-        return _report(options, type(error).__name__, f"This is a bug of ours: {error}", BUG)
-
-
-def _report(options: argparse.Namespace, kind: str, message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    if getattr(options, "json", False) and options.command != "run":
-        print(json.dumps({"error": kind, "message": message}))
+        failed = Failed(error=type(error).__name__, message=f"This is a bug of ours: {error}")
+        code = BUG
+    _report(options, failed, begun=stdout.used)
     return code
+
+
+def _report(options: argparse.Namespace, failed: Failed, begun: bool) -> None:
+    """Print an error; a run that has begun has told it as its last event already."""
+    sentence = f"{failed.message} {failed.hint}".strip()
+    print(f"error: {sentence}", file=sys.stderr)
+    if not getattr(options, "json", False):
+        return
+    if options.command != "run":
+        print(json.dumps({"error": failed.error, "message": sentence}))
+    elif not begun:
+        print(failed.to_json())

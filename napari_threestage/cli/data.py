@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ from rich.markup import escape
 from napari_threestage.check import plan_run
 from napari_threestage.cli.output import (
     add_command,
+    is_mask_file,
     out,
     plain_table,
     print_json,
     progress_bar,
     say,
+    write_mask_file,
 )
 from napari_threestage.config import load_config
 from napari_threestage.errors import ConfigError, ProjectError, ThreeStageError
@@ -26,7 +29,7 @@ from napari_threestage.runs import find_run
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
 
@@ -177,26 +180,29 @@ def check_project(options: argparse.Namespace) -> int:
 
 
 def export_masks(options: argparse.Namespace) -> None:
-    """Write one TIFF file for each image."""
-    import tifffile
-
+    """Write one TIFF file for each image that has such a mask."""
     project = Project(options.project)
     run = None if options.stage == GROUND_TRUTH else find_run(project, options.run)
     stage = None if run is None else _stage_to_export(run, options.stage)
+    names = _file_names(project)
+    _refuse_foreign(options.output, names.values())
     options.output.mkdir(parents=True, exist_ok=True)
     written = []
-    for image_id in sorted(project.images):
+    for image_id, name in sorted(names.items()):
         labels = _labels(project, image_id, run, stage)
         if labels is not None:
-            path = options.output / f"{image_id}.tif"
-            tifffile.imwrite(path, encode_mask(labels), compression="zlib")
+            path = options.output / f"{name}.tif"
+            write_mask_file(path, encode_mask(labels))
             written.append(str(path))
+    without = len(project.images) - len(written)
     if not written:
         raise ProjectError(f"Project {project.path} has no masks of {options.stage}.")
     if options.json:
-        print_json({"stage": stage, "files": written})
-    else:
-        say(f"Wrote {len(written)} masks to {options.output}.")
+        print_json({"stage": stage, "files": written, "without_mask": without})
+        return
+    say(f"Wrote {len(written)} masks to {options.output}.")
+    if without:
+        say(f"Images that have no such mask: {without}.")
 
 
 def read_classes(path: Path) -> list[LabelClass]:
@@ -281,17 +287,39 @@ def _print_report(project: Project, report: ImportReport) -> None:
     )
     for warning in report.warnings[:MOST_ROWS]:
         out.print(f"[yellow]note:[/] {escape(warning)}")
-    _print_skipped("[red]Not imported", report.failed)
-    _print_skipped("Ignored", report.ignored)
+    print_skipped("[red]Not imported", report.failed)
+    print_skipped("Ignored", report.ignored)
     say(f"Next: threestage check {project.path}")
 
 
-def _print_skipped(title: str, skipped: Sequence[Skipped]) -> None:
+def print_skipped(title: str, skipped: Sequence[Skipped]) -> None:
+    """Print a table of files with the reason why each was not used."""
     if skipped:
         rows = [(one.path.name, one.reason) for one in skipped[:MOST_ROWS]]
         if len(skipped) > MOST_ROWS:
             rows.append(("…", f"and {len(skipped) - MOST_ROWS} more; --json lists all"))
         out.print(plain_table(("file", "reason"), rows, title))
+
+
+def _file_names(project: Project) -> dict[str, str]:
+    """Return, by id, the name of each image's file; the id itself where names are not unique."""
+    names = {image_id: record.name for image_id, record in project.images.items()}
+    # Some file systems take upper and lower case for the same.
+    used = Counter(name.casefold() for name in [*names.values(), *names])
+    return {
+        image_id: name if used[name.casefold()] == 1 and Path(name).name == name else image_id
+        for image_id, name in names.items()
+    }
+
+
+def _refuse_foreign(folder: Path, names: Iterable[str]) -> None:
+    """Raise `ConfigError` where a mask would replace a file that is none, such as its image."""
+    for path in (folder / f"{name}.tif" for name in names):
+        if path.exists() and not is_mask_file(path):
+            raise ConfigError(
+                f"{path} is there already and is no mask of this program.",
+                "Choose another folder with --output.",
+            )
 
 
 def _stage_to_export(run: Run, text: str) -> int:

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.cli.output import add_command, duration, print_json, say
+from napari_threestage.cli.output import add_command, duration, percent, print_json, say
+from napari_threestage.cli.results import print_scores
 from napari_threestage.errors import ProjectError, ThreeStageError
 from napari_threestage.ingest import ImportOptions, find_pairs, load_image, load_truth
 from napari_threestage.panels import PanelRow, draw_panels
@@ -65,7 +66,7 @@ def demo(options: argparse.Namespace) -> None:
     _command(options, "init", path, "--classes-file", sample / "classes.json")
     _command(options, "import", path, "--images", sample / "images", "--masks", sample / "masks")
     _command(options, "run", path, *settings)
-    scores = _command(options, "evaluate", path, "--device", options.device, *test)
+    scores = _evaluate(options, path, "--device", options.device, *test)
     project = Project(path)
     run = find_run(project)
     picture = folder / "stages.png"
@@ -74,9 +75,11 @@ def demo(options: argparse.Namespace) -> None:
     if options.json:
         print_json(scores | {"project": str(path), "picture": str(picture)})
         return
+    _say_gain(scores["stages"])
     say(f"\nDone in {duration(time.monotonic() - begun)}.")
     say(f"See what the stages changed: {picture}")
-    say(f"The project is {path}; its images open in napari: {path / 'images'}")
+    say(f"The project is {path}. One of its images with all masks, for napari with the plugin")
+    say(f"napari-ome-zarr: {project.image_path(min(project.images))}")
     say("Your own images: threestage init my_project --classes background,nucleus")
 
 
@@ -85,27 +88,66 @@ def _clear(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
             raise ProjectError(f"{folder} is not empty.", "Choose a new folder with --output.")
+        _refuse_work(folder / "project")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
 
 
-def _command(options: argparse.Namespace, name: str, *arguments: Any) -> Any:
-    """Show and run a command; return what it says with ``--json`` where that is one document."""
-    from napari_threestage.cli import main
+def _refuse_work(path: Path) -> None:
+    """Refuse to remove a project in which somebody works, or has painted or accepted labels."""
+    try:
+        project = Project(path)
+    except ProjectError:
+        return  # nothing that could be opened is lost
+    with project.editing(), project.running():
+        for image_id in project.images:
+            labels = project.label_attributes(image_id)
+            if labels and labels.get("source") != "imported":
+                raise ProjectError(
+                    f"The demo's project {path} has labels that were not there at first "
+                    f"(of {image_id}), and a new demo would remove them.",
+                    "Choose a new folder with --output.",
+                )
 
+
+def _command(options: argparse.Namespace, name: str, *arguments: Any) -> None:
+    """Show and run a command."""
     words = [name, *map(str, arguments)]
     _say(options, f"\n$ threestage {shlex.join(words)}")
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown) if options.json else contextlib.nullcontext():
-        code = main([*words, "--quiet"] if options.json and name == "run" else words)
+    with contextlib.redirect_stdout(io.StringIO()) if options.json else contextlib.nullcontext():
+        _call([*words, "--quiet"] if options.json and name == "run" else words)
+
+
+def _evaluate(options: argparse.Namespace, *arguments: Any) -> Any:
+    """Show and run ``evaluate``; return what it found."""
+    words = ["evaluate", *map(str, arguments)]
+    _say(options, f"\n$ threestage {shlex.join(words)}")
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        _call([*words, "--json"])
+    found = json.loads(shown.getvalue())
+    if not options.json:
+        print_scores(found)
+    return found
+
+
+def _call(words: list[str]) -> None:
+    from napari_threestage.cli import main
+
+    code = main(words)
     if code:
-        raise ThreeStageError(f"threestage {name} ended with code {code}.")
-    if name != "evaluate":
-        return None
-    with contextlib.redirect_stdout(shown := io.StringIO()):
-        main([*words, "--json"])
-    return json.loads(shown.getvalue())
+        raise ThreeStageError(f"threestage {words[0]} ended with code {code}.")
+
+
+def _say_gain(stages: dict[str, dict[str, Any]]) -> None:
+    """Say so when the last stage is not better than the first."""
+    first, *_, last = stages
+    before, after = (stages[stage]["miou"] for stage in (first, last))
+    if (after or 0) <= (before or 0):
+        say(
+            f"This time stage {last} is not better than stage {first}: "
+            f"mIoU {percent(after)} % after {percent(before)} %."
+        )
 
 
 def _say(options: argparse.Namespace, text: str) -> None:

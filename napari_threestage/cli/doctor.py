@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import psutil
+from rich.markup import escape
 
 from napari_threestage import __version__
 from napari_threestage.cli.output import add_command, out, plain_table, print_json
@@ -38,7 +39,7 @@ def show(options: Any) -> None:
     rows = [(name, str(value)) for name, value in found.items() if name != "advice"]
     out.print(plain_table(("", "found"), rows))
     for advice in found["advice"]:
-        out.print(f"[yellow]note:[/] {advice}")
+        out.print(f"[yellow]note:[/] {escape(advice)}")
     if not found["advice"]:
         out.print("Nothing is missing.")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.cli.data import unlabelled_value
+from napari_threestage.cli.data import print_skipped, unlabelled_value
 from napari_threestage.cli.output import (
     add_command,
     out,
@@ -16,6 +18,7 @@ from napari_threestage.cli.output import (
     progress_bar,
     say,
     score_table,
+    write_mask_file,
 )
 from napari_threestage.compare import Confusion
 from napari_threestage.errors import ConfigError, ImageFileError, NotReadyError
@@ -33,12 +36,23 @@ from napari_threestage.runs import Run, find_run
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
 
     from napari_threestage.inference.segmenter import Segmenter
+    from napari_threestage.ingest import Pairing, Skipped
     from napari_threestage.store import ImageArray
+
+
+@dataclass(frozen=True)
+class _Truths:
+    """Images with their ground truth, how many images have none, and files of no use."""
+
+    pairs: Iterable[tuple[ImageArray, np.ndarray]]
+    total: int
+    without_mask: int
+    skipped: Sequence[Skipped] = ()
 
 
 def add_commands(commands: Any) -> None:
@@ -90,19 +104,30 @@ def evaluate(options: argparse.Namespace) -> None:
     segmenters = {stage: load_segmenter(run.model_path(stage), device) for stage in stages}
     names = [entry["name"] for entry in run.inputs.classes]
     confusions = {stage: Confusion(names) for stage in stages}
-    pairs, total = _truth_pairs(project, options)
+    truths = _truths(project, options)
     with progress_bar("evaluating", options.json) as bar:
-        task = bar.add_task("evaluating", total=total)
-        for image, truth in pairs:
+        task = bar.add_task("evaluating", total=truths.total)
+        for image, truth in truths.pairs:
             for stage, segmenter in segmenters.items():
                 mask = segmenter.predict(image)[0]
                 confusions[stage].add(truth, mask)
             bar.advance(task)
     scores = {str(stage): confusion.scores().to_dict() for stage, confusion in confusions.items()}
+    found = {"run": run.id, "images": truths.total, "stages": scores}
     if options.json:
-        print_json({"run": run.id, "images": total, "stages": scores})
+        skipped = [{"file": str(one.path), "reason": one.reason} for one in truths.skipped]
+        print_json(found | {"without_mask": truths.without_mask, "skipped": skipped})
         return
-    out.print(score_table(f"Run {run.id} on {total} images, in %", scores))
+    print_skipped("Not used", truths.skipped)
+    if truths.without_mask:
+        say(f"Images without a mask, so not counted: {truths.without_mask}.")
+    print_scores(found)
+
+
+def print_scores(found: dict[str, Any]) -> None:
+    """Print what an evaluation found."""
+    scores = found["stages"]
+    out.print(score_table(f"Run {found['run']} on {found['images']} images, in %", scores))
     absent = next(iter(scores.values()))["absent"]
     if absent:
         say(f"Not in the masks, so not counted: {', '.join(absent)}.")
@@ -110,13 +135,12 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> int:
     """Write the mask of every image as TIFF; exit code 1 when one could not be read."""
-    import tifffile
-
     segmenter = _segmenter(options)
     pairing = find_pairs(options.images)
+    targets = _targets(options.output, [image for image, _ in pairing.pairs])
+    _refuse_inputs(pairing, targets.values(), options.confidence)
     options.output.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    taken: set[Path] = set()
     failed = [(skipped.path.name, skipped.reason) for skipped in pairing.skipped]
     ignored = len(failed)
     with progress_bar("predicting", options.json) as bar:
@@ -126,13 +150,10 @@ def predict(options: argparse.Namespace) -> int:
             except ImageFileError as error:
                 failed.append((path.name, str(error)))
                 continue
-            target = _target(options.output, path, taken)
-            extra = target.with_name(f"{target.stem}_confidence.tif")
-            tifffile.imwrite(target, encode_mask(mask), compression="zlib")
-            written.append(target)
-            taken |= {target, extra}
+            write_mask_file(targets[path], encode_mask(mask))
+            written.append(targets[path])
             if options.confidence:
-                tifffile.imwrite(extra, confidence, compression="zlib")
+                write_mask_file(_confidence_file(targets[path]), confidence)
     if options.json:
         print_json({"files": list(map(str, written)), "failed": [list(one) for one in failed]})
     else:
@@ -166,9 +187,7 @@ def wanted_stages(run: Run, text: str) -> list[int]:
     return chosen
 
 
-def _truth_pairs(
-    project: Project, options: argparse.Namespace
-) -> tuple[Iterator[tuple[ImageArray, np.ndarray]], int]:
+def _truths(project: Project, options: argparse.Namespace) -> _Truths:
     """Return images with their ground truth, from folders or from the validation images."""
     if options.images:
         pairing = find_pairs(options.images, options.masks)
@@ -179,7 +198,9 @@ def _truth_pairs(
             mask_values=load_mask_values(options.mask_values),
             unlabelled_value=unlabelled_value(options.unlabelled_value),
         )
-        return (_truth_pair(project, image, mask, settings) for image, mask in files), len(files)
+        pairs = (_truth_pair(project, image, mask, settings) for image, mask in files)
+        without = len(pairing.pairs) - len(files)
+        return _Truths(pairs, len(files), without, pairing.skipped)
     ids = [i for i, record in project.images.items() if record.split == "validation"]
     truths = {i: project.read_labels(i) for i in ids}
     found = [(project.read_image(i), truth) for i, truth in truths.items() if truth is not None]
@@ -188,7 +209,7 @@ def _truth_pairs(
             "The project has no validation images with ground truth.",
             "Give --images and --masks, or import some with --split validation.",
         )
-    return iter(found), len(found)
+    return _Truths(found, len(found), len(ids) - len(found))
 
 
 def _truth_pair(
@@ -214,13 +235,47 @@ def _segmenter(options: argparse.Namespace) -> Segmenter:
     return load_segmenter(path, choose_device(options.device))
 
 
-def _target(folder: Path, source: Path, taken: set[Path]) -> Path:
-    """Return a file name that no other image of this call has."""
+def _targets(folder: Path, sources: Sequence[Path]) -> dict[Path, Path]:
+    """Return a file for the mask of each image, of a name that no other image of this call has."""
+    targets: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for source in sources:
+        target = next(one for one in _candidates(folder, source) if one not in taken)
+        targets[source] = target
+        taken |= {target, _confidence_file(target)}
+    return targets
+
+
+def _candidates(folder: Path, source: Path) -> Iterator[Path]:
     name = source.name.removesuffix(".zarr").removesuffix(".ome")
-    stem = name if source.is_dir() else source.stem
-    candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    return next(
-        target
-        for target in (folder / f"{candidate}.tif" for candidate in candidates)
-        if target not in taken
-    )
+    stem = name if source.is_dir() else source.stem.removesuffix(".ome")
+    yield folder / f"{stem}.tif"
+    for number in itertools.count(2):
+        yield folder / f"{stem}-{number}.tif"
+
+
+def _confidence_file(target: Path) -> Path:
+    return target.with_name(f"{target.stem}_confidence.tif")
+
+
+def _refuse_inputs(pairing: Pairing, targets: Iterable[Path], confidence: bool) -> None:
+    """Raise `ConfigError` when a file that would be written is one of those that were given."""
+    files = [file for pair in pairing.pairs for file in pair if file is not None]
+    files += [one.path for one in pairing.skipped]
+    given = {_place(file) for file in files}
+    for target in targets:
+        for file in (target, _confidence_file(target))[: 1 + confidence]:
+            if file.exists() and _place(file) in given:
+                raise ConfigError(
+                    f"{file} is one of the files given with --images and would be overwritten.",
+                    "Choose another folder with --output.",
+                )
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from every other, whatever name it is called by."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

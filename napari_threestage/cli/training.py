@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +27,6 @@ from napari_threestage.errors import (
     BusyError,
     ConfigError,
     NotReadyError,
-    Stopped,
-    ThreeStageError,
 )
 from napari_threestage.events import Event, Failed, Progress, Validated, read_events
 from napari_threestage.presets import PRESETS, settings_for_share
@@ -39,7 +36,6 @@ from napari_threestage.stages import parse_stages
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from napari_threestage.config import Config
 
@@ -89,7 +85,11 @@ def _add_run(commands: Any) -> None:
 
 def run_stages(options: argparse.Namespace) -> None:
     """Start or resume a run, in this process or, with ``--detach``, in one of its own."""
+    from napari_threestage.training.run import execute_run
+
     project = Project(options.project)
+    if options.resume:
+        _refuse_settings(options)
     if options.detach:
         _detach(project, options)
         return
@@ -97,7 +97,7 @@ def run_stages(options: argparse.Namespace) -> None:
     with project.running():
         run = _resumed(project, options.resume) if options.resume else _new_run(project, options)
         with _StopSignals() as signals:
-            _execute(project, run, show, signals)
+            execute_run(project, run, show, signals.stop_wanted)
     if not (options.json or options.quiet):
         _print_results(project, run)
 
@@ -173,8 +173,17 @@ def _config(options: argparse.Namespace, labelled_share: float) -> Config:
             raise ConfigError(
                 f"A stage of {options.steps} steps learns nothing.", "Give --steps 300."
             )
-        changes.setdefault("stages.steps", [options.steps])
+        changes["stages.steps"] = [options.steps]
     return load_config(options.preset, changes)
+
+
+def _refuse_settings(options: argparse.Namespace) -> None:
+    """A run that goes on keeps the configuration it was made with."""
+    if options.set or options.steps is not None:
+        raise ConfigError(
+            "A run that is resumed keeps its settings.",
+            "Leave out --set and --steps, or start anew.",
+        )
 
 
 def _resumed(project: Project, name: str) -> Run:
@@ -182,33 +191,6 @@ def _resumed(project: Project, name: str) -> Run:
     if run.state() == "finished":
         raise NotReadyError(f"Run {run.id} is finished.", "Start a new one without --resume.")
     return run
-
-
-def _execute(
-    project: Project, run: Run, show: Callable[[Event], None], signals: _StopSignals
-) -> None:
-    """Train; an error becomes the run's last event before it goes on to the caller."""
-    from napari_threestage.training.run import execute_run
-
-    try:
-        execute_run(project, run, show, signals.stop_wanted)
-    except Stopped:
-        raise
-    except Exception as error:
-        failed = _failed(run, error)
-        run.record(failed)
-        show(failed)
-        raise
-
-
-def _failed(run: Run, error: Exception) -> Failed:
-    """Return the event of an error; one that is our bug leaves its traceback in the log."""
-    kind = type(error).__name__
-    if isinstance(error, ThreeStageError):
-        return Failed(error=kind, message=error.message, hint=error.hint)
-    log = run.path / "log.txt"
-    log.write_text(traceback.format_exc())
-    return Failed(error=kind, message=str(error), hint=f"The details are in {log}.")
 
 
 class _StopSignals:

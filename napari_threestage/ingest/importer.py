@@ -168,6 +168,9 @@ def _import_pair(
         check_mask_size(image_path, image, mask_path, truth)
     link = image_path.resolve() if options.link else None
     record, new = project.add_image(_stem(image_path), image, options.split, link)
+    if record.split != options.split:
+        note = f"{image_path.name} is an image for {record.split} already and stays one."
+        return _Outcome(record.id, new, False, False, note)
     if truth is None:
         return _Outcome(record.id, new, False, False)
     with project.changing_image(record.id):
@@ -270,6 +273,8 @@ def _check_channels(project: Project, path: Path, image: ImageArray, expected: i
                 "Channels are numbered from 0; choose others with --channels.",
             )
         return
+    if expected == 1 and count <= MOST_CHANNELS:
+        return  # grey images fill all channels of colour images
     if expected and count not in (1, expected):
         raise ImageFileError(
             f"{path.name} has {count} channels, the other images have {expected}.",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import time
+import traceback
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,15 @@ import torch
 from napari_threestage import store
 from napari_threestage.check import plan_run
 from napari_threestage.compare import Confusion, Scores
-from napari_threestage.errors import NotReadyError, OutOfMemoryError, Stopped
+from napari_threestage.errors import (
+    NotReadyError,
+    OutOfMemoryError,
+    Stopped,
+    ThreeStageError,
+)
 from napari_threestage.events import (
     Event,
+    Failed,
     Finished,
     Predicted,
     StageFinished,
@@ -75,6 +81,8 @@ def prepare_run(
     network, warning = find_weights(config.network)
     threads = config.threads or default_threads()
     config = config.model_copy(update={"network": network, "threads": threads})
+    if base:
+        _check_base(project, config, base)
     warnings = [f"{problem.message} {problem.fix}" for problem in plan.problems]
     inputs = RunInputs(
         images={i: project.images[i].sha256 for i in sorted(plan.labelled + plan.unlabelled)},
@@ -93,11 +101,8 @@ def prepare_run(
         warnings=(*warnings, *([warning] if warning else [])),
         based_on=base.id if base else None,
     )
-    run = Run.create(project, config, inputs)
-    if base:
-        for stage in range(1, stages[0]):
-            shutil.copytree(base.stage_path(stage), run.stage_path(stage))
-    return run
+    earlier = [base.stage_path(stage) for stage in range(1, stages[0])] if base else []
+    return Run.create(project, config, inputs, earlier)
 
 
 def execute_run(
@@ -118,16 +123,38 @@ def execute_run(
         The run was asked to end; it can be resumed.
     OutOfMemoryError
         A step does not fit into the device's memory.
+
+    Any other error, too, is the run's last event before it is raised.
     """
     with Heartbeat(run):
         try:
             _Execution(project, run, on_event, should_stop).all_stages()
-        except torch.cuda.OutOfMemoryError as error:
-            raise OutOfMemoryError(
-                f"The memory of {run.inputs.device} is too small for this run.",
-                "Use smaller crops or batches, e.g. --set data.whole_set_batch=2 "
-                "--set data.crop=[96,96], or --device cpu.",
-            ) from error
+        except Stopped:
+            raise
+        except Exception as error:
+            known = _out_of_memory(run) if isinstance(error, torch.OutOfMemoryError) else error
+            failed = _failed(run, known)
+            run.record(failed)
+            on_event(failed)
+            raise known from (None if known is error else error)
+
+
+def _out_of_memory(run: Run) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"The memory of {run.inputs.device} is too small for this run.",
+        "Use smaller crops or batches, e.g. --set data.whole_set_batch=2 "
+        "--set data.crop=[96,96], or --device cpu.",
+    )
+
+
+def _failed(run: Run, error: Exception) -> Failed:
+    """Return the event of an error; one that is our bug leaves its traceback in the log."""
+    kind = type(error).__name__
+    if isinstance(error, ThreeStageError):
+        return Failed(error=kind, message=error.message, hint=error.hint)
+    log = run.path / "log.txt"
+    log.write_text(traceback.format_exc())
+    return Failed(error=kind, message=str(error), hint=f"The details are in {log}.")
 
 
 class _Execution:
@@ -331,6 +358,24 @@ def _run_to_build_on(project: Project, first_stage: int, images: Iterable[str]) 
         f"No run has stage {first_stage - 1} finished for all images, "
         f"which stage {first_stage} builds on.",
         f"Run the earlier stages too: --stages 1-{first_stage}",
+    )
+
+
+def _check_base(project: Project, config: Config, base: Run) -> None:
+    """Refuse to build on a run whose network or classes the new stages could not take over."""
+    same_weights = config.network.model_copy(update={"weights": base.config.network.weights})
+    classes = [entry.model_dump(mode="json") for entry in project.classes]
+    if same_weights != base.config.network:
+        what = "another network"
+    elif (project.channels, project.n_channels) != (base.inputs.channels, base.inputs.n_channels):
+        what = "other channels"
+    elif classes != base.inputs.classes:
+        what = "other classes"
+    else:
+        return
+    raise NotReadyError(
+        f"The stages before these were made by run {base.id} with {what}.",
+        "Use its settings, or run the earlier stages too.",
     )
 
 

@@ -32,7 +32,7 @@ def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
         ``imagenet`` was asked for and cannot be had.
     """
     if config.weights not in ("auto", "imagenet", "none"):
-        _read_state(Path(config.weights).expanduser())  # better now than when a run has begun
+        config = _checked_file(config)
     wanted = "mobilenet_v2" if config.backbone == "auto" else config.backbone
     weights, warning = config.weights, None
     if weights in ("auto", "imagenet") and wanted != "compact":
@@ -41,6 +41,17 @@ def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
         weights = "none"
     backbone = "compact" if config.backbone == "auto" and weights == "none" else wanted
     return config.model_copy(update={"weights": weights, "backbone": backbone}), warning
+
+
+def _checked_file(config: NetworkConfig) -> NetworkConfig:
+    """Try to read the file, and name it by its whole path: a run goes on from any folder."""
+    if config.backbone == "compact":
+        raise ConfigError(
+            "The backbone 'compact' has no pre-trained weights.", "Use --set network.weights=none."
+        )
+    path = Path(config.weights).expanduser().resolve()
+    _read_state(path)
+    return config.model_copy(update={"weights": str(path)})
 
 
 def _imagenet(backbone: str, required: bool) -> tuple[str, str | None]:

@@ -513,6 +513,33 @@ def test_predict_names_the_images_that_it_could_not_read(
     assert "new.png" in shown.out
 
 
+@pytest.mark.parametrize("name", ["own.tif", "own_confidence.tif"])
+def test_predict_does_not_overwrite_the_files_that_it_was_given(
+    name: str, trained: Path, tmp_path: Path, threestage: Callable[..., Result]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    save_png(source / "own.png", draw_pair(50)[0])
+    tifffile.imwrite(source / name, draw_pair(51)[0], photometric="rgb")
+    (tmp_path / "link").symlink_to(source)
+    before = fingerprint(source)
+    for output in (source, tmp_path / "link"):
+        files = ("--images", source, "--output", output, "--confidence")
+        sentence = threestage("predict", trained, *files).sentence
+        assert "would be overwritten" in sentence
+        assert fingerprint(source) == before
+
+
+def test_exported_masks_do_not_replace_images(
+    project: Path, tmp_path: Path, threestage: Callable[..., Result]
+) -> None:
+    tifffile.imwrite(tmp_path / "picture1.tif", draw_pair(1)[0], photometric="rgb")
+    before = fingerprint(tmp_path)
+    out = ("--output", tmp_path, "--stage", "ground_truth")
+    assert "picture1.tif is there already" in threestage("export-masks", project, *out).sentence
+    assert fingerprint(tmp_path) == before
+
+
 @pytest.mark.parametrize("damage", ["cut off", "text", "empty", "other"])
 def test_a_damaged_model_is_not_used(
     damage: str,
@@ -552,6 +579,33 @@ def test_a_damaged_run_is_named(finished: Path, threestage: Callable[..., Result
 
 class BrokenNetwork(RuntimeError):
     """A bug."""
+
+
+def test_a_run_that_fails_before_it_begins_tells_it_as_an_event(
+    bare: Path, threestage: Callable[..., Result]
+) -> None:
+    result = threestage("run", bare, *TINY, "--json")
+    (failed,) = result.events
+    assert (failed["event"], failed["error"]) == ("failed", "NotReadyError")
+    assert f"{failed['message']} {failed['hint']}".strip() == result.sentence
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("run", "Stopped; everything is saved."), ("status", "Stopped.")]
+)
+def test_only_a_run_that_is_interrupted_says_that_all_is_saved(
+    command: str,
+    words: str,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threestage: Callable[..., Result],
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "Project", interrupt)
+    result = threestage(command, project)
+    assert (result.code, result.err) == (3, f"{words}\n")
 
 
 def test_a_bug_gives_its_traceback_and_exit_code_2(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_helpers import Result, fingerprint
+from cli_helpers import Result, fingerprint, make_project
 from PIL import Image
 
 from napari_threestage.cli import demo
+from napari_threestage.errors import BusyError, ProjectError
+from napari_threestage.project import Project
 from napari_threestage.sample import write_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -42,6 +44,9 @@ def test_the_demo_writes_scores_and_a_picture_and_can_be_repeated(
     assert shown.code == 0, shown.err
     for word in ("$ threestage init", "$ threestage run", "$ threestage evaluate", "stages.png"):
         assert word in shown.out
+    assert shown.out.count("mIoU") >= 2, "a table of the run and one of the test"
+    (line,) = (one for one in shown.out.splitlines() if one.startswith("napari-ome-zarr: "))
+    assert Path(line.removeprefix("napari-ome-zarr: ")).is_dir()
     first = check_results(folder)
     again = threestage("demo", "--output", folder, "--steps", "1", "--device", "cpu", "--json")
     assert again.code == 0, again.err
@@ -67,3 +72,49 @@ def test_the_demo_leaves_a_folder_of_others_alone(
     before = fingerprint(tmp_path)
     assert "is not empty" in threestage("demo", "--output", tmp_path).sentence
     assert fingerprint(tmp_path) == before
+
+
+@pytest.fixture
+def old_demo(tmp_path: Path, pictures: Path) -> Path:
+    """A folder with the project of an earlier demo."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / demo.MARK).touch()
+    make_project(folder / "project", pictures)
+    return folder
+
+
+def test_the_demo_does_not_remove_labels_that_somebody_painted(old_demo: Path) -> None:
+    project = Project(old_demo / "project")
+    image = next(i for i in project.images if project.read_labels(i) is not None)
+    truth = project.read_labels(image)
+    assert truth is not None
+    project.write_ground_truth(image, truth, "painted")
+    before = fingerprint(old_demo)
+    with pytest.raises(ProjectError, match="a new demo would remove them"):
+        demo._clear(old_demo)
+    assert fingerprint(old_demo) == before
+
+
+def test_the_demo_does_not_remove_a_project_in_which_somebody_works(old_demo: Path) -> None:
+    project = Project(old_demo / "project")
+    for work in (project.editing, project.running):
+        with work(), pytest.raises(BusyError):
+            demo._clear(old_demo)
+    assert project.path.exists()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_demo_removes_what_it_made_or_what_is_broken(old_demo: Path, broken: bool) -> None:
+    if broken:
+        (old_demo / "project/project.json").write_text("{")
+    demo._clear(old_demo)
+    assert [path.name for path in old_demo.iterdir()] == [demo.MARK]
+
+
+@pytest.mark.parametrize(("last", "told"), [(0.5, True), (0.4, True), (None, True), (0.6, False)])
+def test_the_demo_says_when_the_last_stage_is_not_better(
+    last: float | None, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo._say_gain({"1": {"miou": 0.5}, "2": {"miou": 0.7}, "3": {"miou": last}})
+    assert ("stage 3 is not better than stage 1" in capsys.readouterr().out) == told

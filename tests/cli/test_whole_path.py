@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
-from cli_helpers import CLASSES, MIXED, TINY, Result, latest, settings
+from cli_helpers import CLASSES, MIXED, TINY, Result, latest, make_project, settings
 from PIL import Image
 
 from napari_threestage import __version__
+from napari_threestage.cli import doctor
+from napari_threestage.cli.output import write_mask_file
 from napari_threestage.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 COMMANDS = (
     "init",
@@ -261,13 +264,63 @@ def test_masks_are_exported_as_class_indices(
     project, run = Project(trained), latest(trained)
     assert len(made.document["files"]) == (3 if number is None else 8)
     for file in made.document["files"]:
-        image = file.rsplit("/", 1)[-1].removesuffix(".tif")
+        name = file.rsplit("/", 1)[-1].removesuffix(".tif")
+        (image,) = (i for i, record in project.images.items() if record.name == name)
         labels = project.read_labels(image) if number is None else run.read_mask(number, image)
         assert labels is not None
         np.testing.assert_array_equal(tifffile.imread(file), labels - np.uint8(1))
     shown = threestage("export-masks", trained, "--output", tmp_path, "--stage", stage)
     assert shown.code == 0
     assert f"Wrote {len(made.document['files'])} masks" in shown.out
+    assert made.document["without_mask"] == (5 if number is None else 0)
+    assert ("Images that have no such mask: 5." in shown.out) == (number is None)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".tif"}, "a temporary is left"
+
+
+def test_exported_masks_of_images_of_one_name_carry_the_ids(
+    tmp_path: Path, pictures: Path, threestage: Callable[..., Result]
+) -> None:
+    path = make_project(tmp_path / "twice", pictures)
+    for kind, source in (("images", "picture100"), ("masks", "picture100")):
+        (tmp_path / kind).mkdir()
+        shutil.copy(pictures / f"test/{kind}/{source}.png", tmp_path / kind / "Picture0.png")
+    folders = ("--images", tmp_path / "images", "--masks", tmp_path / "masks")
+    assert threestage("import", path, *folders).code == 0
+    out = ("--output", tmp_path / "out", "--stage", "ground_truth", "--json")
+    files = {Path(file).stem for file in threestage("export-masks", path, *out).document["files"]}
+    ids = {i for i, one in Project(path).images.items() if one.name.lower() == "picture0"}
+    assert len(ids) == 2
+    assert files == {"picture1", "picture2"} | ids
+
+
+def test_a_mask_file_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: Path, *_: object, **__: object) -> None:
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    write_mask_file(tmp_path / "a.tif", np.ones((2, 3), np.uint8))
+    with monkeypatch.context() as patch:
+        patch.setattr(tifffile, "imwrite", fail)
+        with pytest.raises(OSError, match="No space"):
+            write_mask_file(tmp_path / "a.tif", np.zeros((2, 3), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    assert tifffile.imread(tmp_path / "a.tif").all()
+
+
+def test_evaluate_tells_what_it_could_not_use(
+    trained: Path, pictures: Path, tmp_path: Path, threestage: Callable[..., Result]
+) -> None:
+    masks = shutil.copytree(pictures / "test/masks", tmp_path / "masks")
+    (masks / "picture101.png").rename(masks / "other.png")
+    test = ("--images", pictures / "test/images", "--masks", masks, "--stage", "3")
+    found = threestage("evaluate", trained, *test, "--json").document
+    assert (found["images"], found["without_mask"]) == (2, 1)
+    (skipped,) = found["skipped"]
+    assert skipped["file"] == str(masks / "other.png")
+    assert "without an image" in skipped["reason"]
+    shown = threestage("evaluate", trained, *test).out
+    assert "Images without a mask, so not counted: 1." in shown
+    assert "other.png" in shown
 
 
 def test_the_earlier_of_two_runs_can_be_named(
@@ -318,6 +371,13 @@ def test_doctor_tells_versions_device_and_memory(
     shown = threestage(command)
     assert shown.code == 0
     assert found["torch"] in shown.out
+
+
+def test_the_advice_of_doctor_is_shown_whole(
+    monkeypatch: pytest.MonkeyPatch, threestage: Callable[..., Result]
+) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert 'pip install "napari-threestage[all]"' in threestage("doctor").out
 
 
 def test_names_with_brackets_are_shown_whole(

@@ -305,8 +305,9 @@ def damaged(images: Path, masks: Path, case: str) -> tuple[str, str]:
         target.write_bytes(b"")
         words = "b.png is empty"
     elif case == "channels":
-        save(target, pixels(9, 3))
-        words = "b.png has 3 channels, the other images have 1"
+        target = images / "b.ome.zarr"
+        save(target, pixels(9, 5))
+        words = r"b\.ome\.zarr has 5 channels, the other images have 1"
     elif case in ("zarr", "zarr chunk", "zarr mask"):
         folder = masks if case == "zarr mask" else images
         target = folder / "b.ome.zarr"
@@ -426,14 +427,25 @@ def test_a_chosen_channel_that_an_image_does_not_have_is_a_reason(
     assert list(stored(small_project)) == ["a"]
 
 
+@pytest.mark.parametrize("colour", ["a", "z"], ids=["colour first", "grey first"])
 def test_grey_images_among_colour_images_do_not_change_the_number_of_channels(
-    small_project: Project, images: Path
+    small_project: Project, images: Path, colour: str
 ) -> None:
-    save(images / "a.png", pixels(0, 3).repeat(8, 1).repeat(8, 2))
+    save(images / f"{colour}.png", pixels(0, 3).repeat(8, 1).repeat(8, 2))
     for number in range(4):
         save(images / f"b{number}.png", pixels(number))  # which are ready before the large one
     report = run(small_project, images)
     assert report.failed == [] and small_project.n_channels == 3
+
+
+def test_an_image_for_training_does_not_become_one_for_validation(
+    small_project: Project, images: Path
+) -> None:
+    save(images / "a.png", pixels(0))
+    run(small_project, images)
+    report = run(small_project, images, split="validation")
+    assert "is an image for train already" in report.warnings[0]
+    assert [record.split for record in small_project.images.values()] == ["train"]
 
 
 # --- OME-Zarr ---------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+"""Runs that begin with a later stage, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_helpers import TINY, Result, latest, make_project
+
+from napari_threestage.project import Project
+from napari_threestage.runs import list_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def begun(tmp_path: Path, pictures: Path, threestage: Callable[..., Result]) -> Path:
+    """A project with a finished stage 1."""
+    project = make_project(tmp_path / "project", pictures)
+    assert threestage("run", project, "--stages", "1", *TINY).code == 0
+    return project
+
+
+def test_another_network_cannot_build_on_the_stages_of_a_run(
+    begun: Path, threestage: Callable[..., Result]
+) -> None:
+    runs = len(list_runs(Project(begun)))
+    other = ("--stages", "2", *TINY, "--set", "network.decoder_channels=16")
+    assert "with another network" in threestage("run", begun, *other).sentence
+    assert len(list_runs(Project(begun))) == runs
+
+
+def test_a_run_carries_the_stages_it_builds_on(
+    begun: Path, threestage: Callable[..., Result]
+) -> None:
+    first = latest(begun)
+    assert threestage("run", begun, "--stages", "2", *TINY).code == 0
+    run = latest(begun)
+    assert (run.inputs.based_on, run.finished_stages()) == (first.id, [1, 2])
+
+
+@pytest.mark.parametrize("change", [("--steps", "9"), ("--set", "loss.pseudo=1")])
+def test_a_resumed_run_keeps_its_settings(
+    change: tuple[str, str], begun: Path, threestage: Callable[..., Result]
+) -> None:
+    assert "keeps its settings" in threestage("run", begun, "--resume", *change).sentence
+
+
+def test_steps_win_over_the_steps_of_a_setting(
+    begun: Path, threestage: Callable[..., Result]
+) -> None:
+    both = ("--stages", "1", *TINY, "--steps", "3", "--set", "stages.steps=[7]")
+    assert threestage("run", begun, *both).code == 0
+    assert latest(begun).config.stages.steps == (3,)

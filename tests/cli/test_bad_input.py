@@ -564,14 +564,18 @@ def test_a_damaged_model_is_not_used(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_run_is_named(finished: Path, threestage: Callable[..., Result]) -> None:
+def test_a_damaged_run_is_named_and_hides_no_other(
+    finished: Path, threestage: Callable[..., Result]
+) -> None:
     run = latest(finished)
     for name in ("inputs.json", "config.json"):
         content = (run.path / name).read_text()
         (run.path / name).write_text(content[:-40])
-        assert f"Run {run.id} is damaged" in threestage("status", finished).sentence
+        named = threestage("export-masks", finished, "--run", run.id, "--output", finished / "out")
+        assert f"Run {run.id} is damaged" in named.sentence
+        assert threestage("status", finished, "--json").document["runs"] == []
         (run.path / name).write_text(content)
-    assert threestage("status", finished).code == 0
+    assert len(threestage("status", finished, "--json").document["runs"]) == 1
 
 
 # --- errors in the middle of a run ------------------------------------------------------------

@@ -17,7 +17,8 @@ from napari_threestage.inference.segmenter import load_segmenter
 from napari_threestage.ingest import ImportOptions, import_images, load_image
 from napari_threestage.project import Project, default_classes
 from napari_threestage.sample import SAMPLE_CLASSES, write_sample
-from napari_threestage.training.run import execute_run, prepare_run
+from napari_threestage.training.prepare import prepare_run
+from napari_threestage.training.run import execute_run
 
 
 def main() -> None:

@@ -156,7 +156,7 @@ def _detach(project: Project, options: argparse.Namespace) -> None:
 
 
 def _new_run(project: Project, options: argparse.Namespace) -> Run:
-    from napari_threestage.training.run import prepare_run
+    from napari_threestage.training.prepare import prepare_run
 
     stages = parse_stages(options.stages)
     plan = plan_run(project, load_config(options.preset))

@@ -1,23 +1,19 @@
 """A run from beginning to end: the stages in order (Algorithm 1).
 
-`prepare_run` freezes configuration and inputs in a new run folder, `execute_run` does the work and
-can be called again after any interruption: what is finished is skipped, the rest goes on from the
-last checkpoint.
+`execute_run` does the work of a run that `prepare.prepare_run` has frozen, and can be called again
+after any interruption: what is finished is skipped, the rest goes on from the last checkpoint.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import time
 import traceback
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_threestage import store
-from napari_threestage.check import plan_run
 from napari_threestage.compare import Confusion, Scores
 from napari_threestage.errors import (
     NotReadyError,
@@ -37,10 +33,8 @@ from napari_threestage.events import (
     Validated,
     Warned,
 )
-from napari_threestage.inference.device import choose_device, default_threads, describe_device
+from napari_threestage.inference.device import choose_device, describe_device
 from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
-from napari_threestage.project import content_hash
-from napari_threestage.runs import Run, RunInputs, list_runs
 from napari_threestage.stages import stage_table
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_threestage.training.data import SampleSet
@@ -48,61 +42,17 @@ from napari_threestage.training.heartbeat import Heartbeat
 from napari_threestage.training.loop import StageTrainer
 from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network, build_own_blocks
+from napari_threestage.training.prepare import label_hashes
 from napari_threestage.training.progress import ProgressMeter
-from napari_threestage.training.weights import find_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from napari_threestage.config import Config
     from napari_threestage.project import Project
+    from napari_threestage.runs import Run
     from napari_threestage.stages import StageSpec
 
     OnEvent = Callable[[Event], None]
-
-PACKAGES = ("napari-threestage", "torch", "torchvision", "numpy", "zarr")
-
-
-def prepare_run(
-    project: Project, config: Config, *, stages: tuple[int, int], seed: int, device: str
-) -> Run:
-    """Freeze what a run is made of in a new run folder.
-
-    Raises
-    ------
-    NotReadyError
-        The project lacks something a run needs.
-    ConfigError
-        The device or the weights cannot be had.
-    """
-    plan = plan_run(project, config)
-    plan.require_ready()
-    base = _run_to_build_on(project, stages[0], plan.labelled + plan.unlabelled)
-    network, warning = find_weights(config.network)
-    threads = config.threads or default_threads()
-    config = config.model_copy(update={"network": network, "threads": threads})
-    if base:
-        _check_base(project, config, base)
-    warnings = [f"{problem.message} {problem.fix}" for problem in plan.problems]
-    inputs = RunInputs(
-        images={i: project.images[i].sha256 for i in sorted(plan.labelled + plan.unlabelled)},
-        labels=_label_hashes(project, plan.labelled),
-        pixels=plan.pixels,
-        classes=[entry.model_dump() for entry in project.classes],
-        channels=project.channels,
-        n_channels=project.n_channels,
-        normalisation=project.normalisation,
-        first_stage=stages[0],
-        last_stage=stages[1],
-        seed=seed,
-        device=str(choose_device(device)),
-        threads=threads,
-        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        warnings=(*warnings, *([warning] if warning else [])),
-        based_on=base.id if base else None,
-    )
-    earlier = [base.stage_path(stage) for stage in range(1, stages[0])] if base else []
-    return Run.create(project, config, inputs, earlier)
 
 
 def execute_run(
@@ -317,7 +267,7 @@ class _Execution:
         gone = [i for i in self.inputs.images if i not in self.project.images]
         if gone:
             raise NotReadyError(f"Image {gone[0]} of this run is gone.", "Start a new run.")
-        if _label_hashes(self.project, self.inputs.labels) != self.inputs.labels:
+        if label_hashes(self.project, self.inputs.labels) != self.inputs.labels:
             raise NotReadyError(
                 "The ground truth has changed since this run began.",
                 "Start a new run to use the new labels.",
@@ -336,47 +286,6 @@ class _Execution:
 
 def _validated(stage: int, on: str, scores: Scores) -> Validated:
     return Validated(stage=stage, on=on, miou=scores.miou, iou=scores.iou, accuracy=scores.accuracy)
-
-
-def _label_hashes(project: Project, image_ids: object) -> dict[str, str]:
-    hashes = {}
-    for image_id in sorted(image_ids):  # type: ignore[call-overload]
-        truth = project.read_labels(image_id)
-        hashes[image_id] = "" if truth is None else content_hash(truth)
-    return hashes
-
-
-def _run_to_build_on(project: Project, first_stage: int, images: Iterable[str]) -> Run | None:
-    """Return the latest run that has the stages before the first one, for all these images."""
-    if first_stage == 1:
-        return None
-    needed = set(range(1, first_stage))
-    for run in reversed(list_runs(project)):
-        if needed <= set(run.finished_stages()) and run.inputs.images.keys() >= set(images):
-            return run
-    raise NotReadyError(
-        f"No run has stage {first_stage - 1} finished for all images, "
-        f"which stage {first_stage} builds on.",
-        f"Run the earlier stages too: --stages 1-{first_stage}",
-    )
-
-
-def _check_base(project: Project, config: Config, base: Run) -> None:
-    """Refuse to build on a run whose network or classes the new stages could not take over."""
-    same_weights = config.network.model_copy(update={"weights": base.config.network.weights})
-    classes = [entry.model_dump(mode="json") for entry in project.classes]
-    if same_weights != base.config.network:
-        what = "another network"
-    elif (project.channels, project.n_channels) != (base.inputs.channels, base.inputs.n_channels):
-        what = "other channels"
-    elif classes != base.inputs.classes:
-        what = "other classes"
-    else:
-        return
-    raise NotReadyError(
-        f"The stages before these were made by run {base.id} with {what}.",
-        "Use its settings, or run the earlier stages too.",
-    )
 
 
 def _be_nice() -> None:

@@ -85,14 +85,14 @@ def _add_run(commands: Any) -> None:
 
 def run_stages(options: argparse.Namespace) -> None:
     """Start or resume a run, in this process or, with ``--detach``, in one of its own."""
-    from napari_threestage.training.run import execute_run
-
     project = Project(options.project)
     if options.resume:
         _refuse_settings(options)
     if options.detach:
         _detach(project, options)
         return
+    from napari_threestage.training.run import execute_run  # torch: not to detach a child
+
     show = _json_line if options.json else LiveProgress(quiet=options.quiet)
     with project.running():
         run = _resumed(project, options.resume) if options.resume else _new_run(project, options)

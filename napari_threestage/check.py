@@ -10,6 +10,8 @@ import numpy as np
 from napari_threestage.errors import NotReadyError, ThreeStageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_threestage.config import Config
     from napari_threestage.project import Project
     from napari_threestage.project_file import ImageRecord
@@ -19,11 +21,22 @@ FEW_PIXELS = 50
 
 @dataclass(frozen=True)
 class Problem:
-    """Something a run would suffer from; an ``error`` keeps it from starting."""
+    """Something a run would suffer from; an ``error`` keeps it from starting.
+
+    Attributes
+    ----------
+    kind
+        ``image``, ``no images``, ``no labels``, ``all labelled``, ``no such label``, ``few pixels``
+        or ``small images``.
+    about
+        Name of the class, or id of the image, that it is about.
+    """
 
     level: Literal["error", "warning"]
     message: str
     fix: str
+    kind: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,16 +75,26 @@ class Plan:
                 raise NotReadyError(problem.message, problem.fix)
 
 
-def plan_run(project: Project, config: Config) -> Plan:
-    """Look at a project as a run would, without reading any pixel."""
+def plan_run(
+    project: Project, config: Config, unsaved: Mapping[str, np.ndarray] | None = None
+) -> Plan:
+    """Look at a project as a run would, without reading any pixel.
+
+    Parameters
+    ----------
+    unsaved
+        Pixels (C + 1,) of images whose ground truth is about to be written, by id.
+    """
     labelled, unlabelled, validation = [], [], []
     problems: list[Problem] = []
     total = np.zeros(len(project.classes) + 1, np.int64)
     for record in project.images.values():
         try:
-            counts = _counts(project, record)
+            _check_image(project, record)
+            counts = (unsaved or {}).get(record.id)
+            counts = project.label_counts(record.id) if counts is None else counts
         except ThreeStageError as error:
-            problems.append(Problem("error", error.message, error.hint))
+            problems.append(Problem("error", error.message, error.hint, "image", record.id))
             continue
         if record.split == "validation":
             validation.append(record.id)
@@ -89,7 +112,7 @@ def plan_run(project: Project, config: Config) -> Plan:
     return Plan(sorted(labelled), sorted(unlabelled), sorted(validation), pixels, problems)
 
 
-def _counts(project: Project, record: ImageRecord) -> np.ndarray:
+def _check_image(project: Project, record: ImageRecord) -> None:
     if not (project.image_path(record.id) / "zarr.json").exists():
         raise NotReadyError(
             f"Image {record.id} is listed, but its folder is gone.",
@@ -108,21 +131,20 @@ def _counts(project: Project, record: ImageRecord) -> np.ndarray:
             f"Image {record.id} has {count} channels, the project uses {names}.",
             "Choose channels that all images have: threestage import ... --channels 0",
         )
-    return project.label_counts(record.id)
 
 
 def _set_problems(project: Project, labelled: list[str], unlabelled: list[str]) -> list[Problem]:
     if not project.images:
         fix = f"threestage import {project.path} --images FOLDER --masks FOLDER"
-        return [Problem("error", "The project has no images.", fix)]
+        return [Problem("error", "The project has no images.", fix, "no images")]
     if not labelled:
         fix = "Import masks with --masks, or paint some ground truth."
-        return [
-            Problem("error", "No image has any ground truth, so there is nothing to learn.", fix)
-        ]
+        message = "No image has any ground truth, so there is nothing to learn."
+        return [Problem("error", message, fix, "no labels")]
     if not unlabelled:
         message = "All images are labelled: the later stages have no new images to learn from."
-        return [Problem("warning", message, "Import images without masks; they are what helps.")]
+        fix = "Import images without masks; they are what helps."
+        return [Problem("warning", message, fix, "all labelled")]
     return []
 
 
@@ -131,10 +153,11 @@ def _class_problems(pixels: dict[str, int]) -> list[Problem]:
     for name, count in pixels.items():
         if count == 0:
             message = f"Class '{name}' is never labelled, so it can never be predicted."
-            problems.append(Problem("error", message, "Label some of it, or remove the class."))
+            fix = "Label some of it, or remove the class."
+            problems.append(Problem("error", message, fix, "no such label", name))
         elif count < FEW_PIXELS:
             message = f"Class '{name}' has only {count} labelled pixels."
-            problems.append(Problem("warning", message, "Label more of it."))
+            problems.append(Problem("warning", message, "Label more of it.", "few pixels", name))
     return problems
 
 
@@ -145,4 +168,4 @@ def _size_problems(project: Project, ids: list[str], config: Config) -> list[Pro
         return []
     message = f"{len(small)} images, e.g. {small[0]}, are smaller than half a crop ({crop} px)."
     fix = f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]"
-    return [Problem("warning", message, fix)]
+    return [Problem("warning", message, fix, "small images", small[0])]

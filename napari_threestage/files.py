@@ -32,6 +32,21 @@ def write_json(path: Path, content: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def safe_name(name: str) -> str:
+    """Turn a name from outside into part of a file name that is safe everywhere."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "image"
+
+
+def read_tail(path: Path, limit: int) -> str:
+    """Return the last bytes of a text file; empty when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def remove_temporaries(folder: Path, ending: str) -> None:
     """Remove what killed writers left in a folder; nobody may be writing there.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from yaozarrs import v05
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 PYRAMID_ABOVE = 2048  # longer sides get coarser levels, for viewers
@@ -34,6 +34,8 @@ def link(ome: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
 
     The channels of its source, whose metadata is `ome`, come along where they are valid.
     """
+    from yaozarrs import v05
+
     content = {"version": "0.5", "multiscales": [entry]}
     try:
         v05.Omero.model_validate(ome["omero"])
@@ -109,15 +111,29 @@ def image_label(classes: Sequence[Any]) -> dict[str, Any]:
     """Return names and colours of classes; 0 is not labelled and transparent."""
     colors = [{"label-value": 0, "rgba": [0, 0, 0, 0]}]
     properties: list[dict[str, Any]] = [{"label-value": 0, "class": "not labelled"}]
-    for value, entry in enumerate(classes, start=1):
-        colors.append({"label-value": value, "rgba": [*entry.color, 255]})
-        properties.append({"label-value": value, "class": entry.name})
+    for entry in classes:
+        colors.append({"label-value": entry.id, "rgba": [*entry.color, 255]})
+        properties.append({"label-value": entry.id, "class": entry.name})
     return {
         "version": "0.5",
         "colors": colors,
         "properties": properties,
         "source": {"image": "../../"},
     }
+
+
+def check_label_image(ome: Mapping[str, Any]) -> None:
+    """Check the metadata of a label set; ValueError where they are not as specified."""
+    from yaozarrs import v05
+
+    v05.LabelImage.model_validate(ome)
+
+
+def validate(path: Path) -> None:
+    """Check a store against the OME-Zarr specification; errors as yaozarrs raises them."""
+    import yaozarrs
+
+    yaozarrs.validate_zarr_store(path)
 
 
 def omero(names: Sequence[str], pixels: np.ndarray, axes: str) -> dict[str, Any]:

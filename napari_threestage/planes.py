@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_threestage.store import ImageArray
 
 PERCENTILES = (0.1, 99.9)
+SAMPLED = 200_000  # pixels that tell the range of a channel for the screen
 
 
 def planes_of(
@@ -67,6 +68,22 @@ def to_bytes(plane: np.ndarray, method: str = "auto") -> np.ndarray:
     ]
     scaled_bytes: np.ndarray = (np.clip(np.stack(scaled), 0, 1) * 255).round().astype(np.uint8)
     return scaled_bytes
+
+
+def value_limits(image: np.ndarray) -> list[tuple[float, float]]:
+    """Return the darkest and brightest value to show of each channel of an image (C, ...).
+
+    Bytes are shown as they are, others from the 0.1st to the 99.9th percentile of some of their
+    pixels.
+    """
+    if image.dtype == np.uint8:
+        return [(0.0, 255.0)] * len(image)
+    limits = []
+    for channel in image:
+        step = max(1, channel.size // SAMPLED)
+        low, high = _percentiles(channel.reshape(-1)[::step].astype(np.float32))
+        limits.append((low, high if high > low else low + 1))
+    return limits
 
 
 def _percentiles(channel: np.ndarray) -> tuple[float, float]:

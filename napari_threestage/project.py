@@ -7,19 +7,20 @@ process may read at any time; whoever writes holds a lock (`Project.editing`, `P
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_threestage import store
-from napari_threestage.errors import ImageFileError, ProjectError
-from napari_threestage.files import remove_temporaries
+from napari_threestage import journal, store
+from napari_threestage import labels as label_sets
+from napari_threestage.classes import ClassTable
+from napari_threestage.errors import ProjectError
+from napari_threestage.files import remove_temporaries, safe_name
+from napari_threestage.labels import GROUND_TRUTH
 from napari_threestage.locks import hold_lock
 from napari_threestage.project_file import (
     ImageRecord,
@@ -41,8 +42,6 @@ __all__ = [
     "content_hash",
     "default_classes",
 ]
-
-GROUND_TRUTH = "ground_truth"
 
 
 class Project:
@@ -95,6 +94,27 @@ class Project:
         return self._file.classes
 
     @property
+    def class_table(self) -> ClassTable:
+        """The classes with what became of former ones."""
+        return ClassTable(tuple(self.classes), dict(self._file.merged), self._file.next_class_id)
+
+    def set_class_table(self, table: ClassTable) -> None:
+        """Take over a changed table, or one of before to undo changes; `save` makes it permanent.
+
+        Labels stay as they are on disk; arrays of indices that were read before follow the old
+        table.
+        """
+        check_classes(table.classes)
+        with self._changing:
+            update = {
+                "classes": list(table.classes),
+                "merged": dict(table.merged),
+                # An id that was given once may be in a label set, whatever was undone since.
+                "next_class_id": max(table.next_id, self._file.next_class_id),
+            }
+            self._file = self._file.model_copy(update=update)
+
+    @property
     def images(self) -> Mapping[str, ImageRecord]:
         """The images by id, in the order of import."""
         return self._file.images
@@ -123,21 +143,25 @@ class Project:
 
     @contextmanager
     def editing(self) -> Iterator[None]:
-        """Hold the lock of whoever changes images, classes or ground truth."""
-        with hold_lock(self.path / ".edit.lock", f"Project {self.path} is being changed"):
-            self._remove_temporaries()
-            self.reload()
-            yield
+        """Hold the lock of whoever changes images, classes or ground truth.
 
-    def _remove_temporaries(self) -> None:
-        """Remove what killed writers left; only safe for whoever holds the lock for editing."""
-        remove_temporaries(self.path, "project.json")
-        remove_temporaries(self.path / "images", ".ome.zarr")
+        A child of the process that holds it may enter too, see `hold_lock`.  What a killed writer
+        left is put in order first: its journals become ground truth.
+        """
+        with hold_lock(self.path / ".edit.lock", f"Project {self.path} is being changed") as own:
+            if own:  # only now is nobody writing them
+                remove_temporaries(self.path, "project.json")
+                remove_temporaries(self.path / "images", ".ome.zarr")
+            self.reload()
+            if own:
+                journal.fold_all(self)
+            yield
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Hold the lock of whoever trains."""
-        with hold_lock(self.path / ".run.lock", f"A run of project {self.path} is going on"):
+        busy = f"A run of project {self.path} is going on"
+        with hold_lock(self.path / ".run.lock", busy, children=False):
             yield
 
     def save(self) -> None:
@@ -160,6 +184,21 @@ class Project:
     def set_channels(self, channels: Sequence[int] | None) -> None:
         """Choose the channels that training and prediction use, None for all."""
         self._file.channels = None if channels is None else list(channels)
+
+    def set_normalisation(self, method: Literal["auto", "range", "percentile"]) -> None:
+        """Choose how pixel values become uint8, see `planes.to_bytes`."""
+        self._file.normalisation = method
+
+    def set_split(self, image_ids: Sequence[str], split: Literal["train", "validation"]) -> None:
+        """Say whether images train or only judge."""
+        for image_id in image_ids:
+            self._file.images[image_id] = self.images[image_id].model_copy(update={"split": split})
+
+    def put_last(self, image_ids: Sequence[str]) -> None:
+        """Put images behind all others, in this order."""
+        with self._changing:
+            last = {image_id: self._file.images.pop(image_id) for image_id in image_ids}
+            self._file.images.update(last)
 
     def image_path(self, image_id: str) -> Path:
         """Folder of an image's OME-Zarr."""
@@ -196,7 +235,7 @@ class Project:
         """Return an id that no image with other pixels has."""
         length = 8
         while True:
-            image_id = f"{_slug(name)}-{digest[:length]}"
+            image_id = f"{safe_name(name)}-{digest[:length]}"
             known = self.images.get(image_id)
             if known is None or known.sha256 == digest:
                 return image_id
@@ -247,68 +286,55 @@ class Project:
         source
             ``imported``, ``painted`` or what was accepted, e.g. ``stage-2 of run …``.
         """
-        record = self.images[image_id]
-        if truth.shape != record.label_shape:
-            raise ImageFileError(
-                f"The mask of {record.name} is {_size(truth.shape)} pixels, "
-                f"the image {_size(record.label_shape)}.",
-                "A mask has to have the size of its image.",
-            )
-        counts = np.bincount(truth.ravel(), minlength=len(self.classes) + 1)
-        attributes = {"pixels": counts.tolist(), "source": source}
-        with self.changing_image(image_id):
-            self._write_provenance(image_id, truth, source)
-            self.write_labels(image_id, GROUND_TRUTH, truth, attributes)
+        label_sets.write_ground_truth(self, image_id, truth, source)
 
     def write_labels(
-        self, image_id: str, name: str, labels: np.ndarray, attributes: Mapping[str, Any]
+        self,
+        image_id: str,
+        name: str,
+        labels: np.ndarray,
+        attributes: Mapping[str, Any],
+        class_ids: Sequence[int] | None = None,
     ) -> None:
-        """Replace a label set as a whole; it carries the hash of the image it belongs to."""
-        entries = {"image_sha256": self.images[image_id].sha256, "time": time.time(), **attributes}
-        store.publish_labels(self.image_path(image_id), name, labels, self.classes, entries)
+        """Replace a label set as a whole; it carries the hash of the image it belongs to.
+
+        Parameters
+        ----------
+        labels
+            Indices, 0 = not labelled.
+        class_ids
+            Ids of the classes that the indices 1.. mean; those of the present classes if not given.
+        """
+        label_sets.write_labels(self, image_id, name, labels, attributes, class_ids)
 
     def read_labels(self, image_id: str, name: str = GROUND_TRUTH) -> np.ndarray | None:
-        """Read a label set whole; None if there is none or it belongs to other pixels."""
-        attributes = self.label_attributes(image_id, name)
-        if attributes is None:
-            return None
-        return store.read_labels(self.image_path(image_id), name)
+        """Read a label set whole, as indices (uint8); None if there is none.
+
+        Raises
+        ------
+        ProjectError
+            It is damaged or belongs to other pixels.
+        """
+        ids = label_sets.read_ids(self, image_id, name)
+        return None if ids is None else self.class_table.indices(ids)
 
     def label_attributes(self, image_id: str, name: str = GROUND_TRUTH) -> dict[str, Any] | None:
-        """Return what is noted with a label set: pixels per class, source, time."""
-        attributes = store.read_attributes(self.image_path(image_id) / "labels" / name)
-        if attributes and attributes.get("image_sha256") != self.images[image_id].sha256:
-            raise ProjectError(
-                f"The label set {name} of {image_id} belongs to other pixels.",
-                "Somebody moved or replaced files in images/; put them back.",
-            )
-        return attributes
+        """Return what is noted with a label set: pixels by class id, source, time."""
+        return label_sets.label_attributes(self, image_id, name)
 
     def label_counts(self, image_id: str) -> np.ndarray:
         """Return the number of pixels (C + 1,) not labelled and of each class."""
-        attributes = self.label_attributes(image_id)
-        counts = np.zeros(len(self.classes) + 1, np.int64)
-        if attributes is None:
-            counts[0] = int(np.prod(self.images[image_id].label_shape))
-        else:
-            counts[: len(attributes["pixels"])] = attributes["pixels"]
-        return counts
+        return label_sets.label_counts(self, image_id)
 
-    def _write_provenance(self, image_id: str, truth: np.ndarray, source: str) -> None:
-        """Keep, per pixel, the source of its ground truth; unchanged pixels keep theirs."""
-        path = self.image_path(image_id) / "provenance"
-        old = self.read_labels(image_id)
-        names: list[str] = (store.read_attributes(path) or {}).get("sources", [])
-        if source not in names:
-            names = [*names, source]
-        kind = np.min_scalar_type(len(names)).type
-        origin = np.where(truth > 0, kind(names.index(source) + 1), kind(0))
-        if old is not None and store.has_map(path / "0"):
-            origin = np.where(old == truth, store.read_map(path / "0"), origin)
-        # The names first: with them a killed writer leaves no number without a name.
-        store.write_group_attributes(path, {"sources": names})
-        remove_temporaries(path, "")
-        store.write_map(path / "0", origin, self.images[image_id].axes.replace("c", ""))
+    def provenance(self, image_id: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return where the ground truth of each pixel comes from, and the names of the sources.
+
+        The array is 0 where nothing is labelled or the source is not known, else k for the k-th
+        name.
+        """
+        stored = label_sets.read_stored(self, image_id)
+        labelled = self.class_table.indices(stored.ids) > 0
+        return np.where(labelled, stored.origin, stored.origin.dtype.type(0)), stored.names
 
 
 def content_hash(array: np.ndarray) -> str:
@@ -322,12 +348,3 @@ def _not_writable(path: Path, error: OSError) -> ProjectError:
     return ProjectError(
         f"{path} cannot be written ({error.strerror}).", "Choose a folder that you may write to."
     )
-
-
-def _slug(name: str) -> str:
-    """Turn a name from outside into part of a file name that is safe everywhere."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "image"
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(str(side) for side in reversed(shape))

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from napari_threestage.errors import ProjectError
+from napari_threestage.palette import new_color
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-SCHEMA = 1
-PALETTE = (
-    (70, 110, 180),
-    (240, 140, 40),
-    (60, 160, 80),
-    (210, 60, 70),
-    (150, 100, 190),
-    (140, 90, 70),
-    (230, 120, 190),
-    (190, 190, 60),
-    (40, 180, 190),
-    (130, 130, 130),
-)
+SCHEMA = 2
+MOST_CLASSES = 254
+HIGHEST_ID = 65535
 
 
 class LabelClass(BaseModel):
-    """One class; its index is its place in the project's list, from 1."""
+    """One class.
+
+    Its index is its place in the project's list, from 1.  Its `id` stays the same as long as the
+    class lives and is never given to another; label sets on disk hold ids.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    id: int = Field(ge=1, le=HIGHEST_ID)
     name: str = Field(min_length=1)
     color: tuple[int, int, int]
 
@@ -67,12 +63,23 @@ class ImageRecord(BaseModel):
 
 
 class ProjectFile(BaseModel):
-    """The content of ``project.json``."""
+    """The content of ``project.json``.
+
+    Attributes
+    ----------
+    merged
+        What became of the ids of former classes: the id of the class that each was merged into,
+        which may be a former one itself, or 0 for a deleted class.
+    next_class_id
+        Id of the next new class; never less than that of any class there ever was.
+    """
 
     model_config = ConfigDict(extra="forbid")
     schema_version: int = SCHEMA
     name: str
     classes: list[LabelClass]
+    merged: dict[int, int] = {}
+    next_class_id: int = 1
     channels: list[int] | None = None
     normalisation: Literal["auto", "range", "percentile"] = "auto"
     images: dict[str, ImageRecord] = {}
@@ -85,13 +92,24 @@ class ProjectFile(BaseModel):
                 raise ValueError(f"image {record.id} is listed as {image_id}")
         return images
 
+    @model_validator(mode="after")
+    def _ids_of_one_class_each(self) -> ProjectFile:
+        ids = [entry.id for entry in self.classes]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two classes have the same id")
+        if self.merged.keys() & set(ids):
+            raise ValueError("a class is listed as merged")
+        self.next_class_id = max(self.next_class_id, 1 + max([0, *ids, *self.merged]))
+        return self
+
 
 def default_classes(names: Sequence[str]) -> list[LabelClass]:
-    """Give names the colours of a palette that colour-blind people can tell apart."""
-    return [
-        LabelClass(name=name, color=PALETTE[index % len(PALETTE)])
-        for index, name in enumerate(names)
-    ]
+    """Give names ids in order, from 1, and colours that can be told apart."""
+    classes: list[LabelClass] = []
+    for number, name in enumerate(names, start=1):
+        color = new_color(entry.color for entry in classes)
+        classes.append(LabelClass(id=number, name=name, color=color))
+    return classes
 
 
 def read_project_file(path: Path) -> ProjectFile:
@@ -117,29 +135,46 @@ def read_project_file(path: Path) -> ProjectFile:
         content = ""  # which is as damaged
     try:
         raw = json.loads(content)
-        if int(raw.get("schema_version", SCHEMA)) > SCHEMA:
+        if int(raw.get("schema_version", 1)) > SCHEMA:
             raise ProjectError(
                 f"Project {path} was made by a newer version of this program "
                 f"(schema {raw['schema_version']}, this one knows {SCHEMA}).",
                 "Update: pip install --upgrade napari-threestage",
             )
-        return ProjectFile.model_validate(raw)
-    except (ValueError, TypeError, AttributeError) as error:
+        return ProjectFile.model_validate(_of_this_schema(raw))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise ProjectError(
             f"{file} is damaged ({reason}).", "Restore it from a copy of the project."
         ) from error
 
 
+def _of_this_schema(raw: dict[str, Any]) -> dict[str, Any]:
+    """Bring the content of an older version's file up to date: labels were places of classes."""
+    if int(raw.get("schema_version", 1)) == 1:
+        classes = [{"id": number, **entry} for number, entry in enumerate(raw["classes"], start=1)]
+        return raw | {"schema_version": SCHEMA, "classes": classes}
+    return raw
+
+
 def check_classes(classes: Sequence[LabelClass]) -> None:
     """Raise `ProjectError` when there are too few or too many classes, or two of one name."""
-    names = [entry.name for entry in classes]
+    names = [plain_name(entry.name) for entry in classes]
     if len(names) < 2:
         raise ProjectError(
             "A project needs at least two classes.",
             "Background is a class too: --classes background,nucleus",
         )
+    if not all(names):
+        raise ProjectError("A class has no name.", "Give each class a name.")
     if len(set(names)) < len(names):
         raise ProjectError("Two classes have the same name.", "Give each class a name of its own.")
-    if len(names) > 254:
-        raise ProjectError("A project can have 254 classes at most.")
+    if len({entry.id for entry in classes}) < len(names):
+        raise ProjectError("Two classes have the same id.", "Give each class an id of its own.")
+    if len(names) > MOST_CLASSES:
+        raise ProjectError(f"A project can have {MOST_CLASSES} classes at most.")
+
+
+def plain_name(name: str) -> str:
+    """Return what two names of classes must not have in common."""
+    return name.strip().casefold()

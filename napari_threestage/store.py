@@ -1,4 +1,4 @@
-"""OME-Zarr on disk; the only module that imports zarr.
+"""OME-Zarr on disk; the only module that imports zarr, and only when it is needed: that is slow.
 
 Images are written once.  A label set is replaced as a whole: the new array is written beside the
 old one as a new revision and the group's metadata, one small file that is swapped atomically,
@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaozarrs
-import zarr
-from yaozarrs import v05
 
 from napari_threestage import ome_metadata
 from napari_threestage.errors import ImageFileError, ProjectError
 from napari_threestage.files import beside, remove_temporaries
 from napari_threestage.files import write_json as write_json
+from napari_threestage.ome_metadata import validate as validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +39,8 @@ class ImageArray:
         Array with the axes `axes`, a subset of ``tczyx`` in that order.
     scale, unit
         Size of a pixel along each axis where known.
+    coarser
+        The levels of the pyramid below `data`, where there are any.
     """
 
     data: Any
@@ -48,6 +48,7 @@ class ImageArray:
     scale: dict[str, float] = field(default_factory=dict)
     unit: dict[str, str] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
+    coarser: tuple[Any, ...] = ()
 
 
 def write_image(path: Path, image: ImageArray, attributes: Mapping[str, Any]) -> None:
@@ -109,12 +110,14 @@ def read_ome_zarr(path: Path) -> ImageArray:
     ImageFileError
         The folder is no OME-Zarr image or is damaged.
     """
+    import zarr
+
     try:
         group = zarr.open_group(path, mode="r")
         attributes = dict(group.attrs)
         ome: Any = attributes.get("ome", attributes)
         multiscale = ome["multiscales"][0]
-        data = group[multiscale["datasets"][0]["path"]]
+        data, *coarser = (group[entry["path"]] for entry in multiscale["datasets"])
         axes, scale, unit = ome_metadata.read_axes(multiscale)
         channels = ome_metadata.read_channel_names(ome)
     except Exception as error:  # zarr, codecs and damaged metadata raise many kinds
@@ -122,7 +125,7 @@ def read_ome_zarr(path: Path) -> ImageArray:
             f"{path.name} cannot be opened as an OME-Zarr image ({type(error).__name__}: {error}).",
             "It has to be OME-Zarr 0.4 or 0.5; write it again or convert it to TIFF.",
         ) from error
-    return ImageArray(data, axes, scale, unit, channels)
+    return ImageArray(data, axes, scale, unit, channels, tuple(coarser))
 
 
 def publish_labels(
@@ -139,9 +142,9 @@ def publish_labels(
     image_path
         The OME-Zarr image.
     labels
-        uint8 or uint16, the image's shape without its channels; 0 = not labelled, 1..C classes.
+        uint8 or uint16, the image's shape without its channels; 0 = not labelled, else class ids.
     classes
-        Objects with `name` and `color` (red, green, blue), in order.
+        Objects with `id`, `name` and `color` (red, green, blue), in order.
     attributes
         Our own entries, kept under `NAMESPACE`.
     """
@@ -160,7 +163,7 @@ def publish_labels(
         ],
         "image-label": ome_metadata.image_label(classes),
     }
-    v05.LabelImage.model_validate(ome)
+    ome_metadata.check_label_image(ome)
     _write_group(group, ome, attributes)
     _list_label_sets(image_path / "labels")
 
@@ -196,15 +199,12 @@ def read_attributes(group: Path) -> dict[str, Any] | None:
     content = _read_group(group)
     if content is None:
         return None
-    attributes: dict[str, Any] = content.get("attributes", {}).get(NAMESPACE, {})
-    return attributes
+    return dict(content.get("attributes", {}).get(NAMESPACE, {}))
 
 
 def write_group_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
     """Make a folder a zarr group with our own entries and no OME metadata."""
-    path.mkdir(parents=True, exist_ok=True)
-    content = {"zarr_format": 3, "node_type": "group", "attributes": {NAMESPACE: dict(attributes)}}
-    write_json(path / "zarr.json", content)
+    _write_group(path, None, attributes)
 
 
 def write_map(path: Path, values: np.ndarray, axes: str) -> None:
@@ -240,6 +240,8 @@ def read_map(path: Path) -> np.ndarray:
     ProjectError
         It is missing or damaged.
     """
+    import zarr
+
     while True:
         before = _identity(path)
         place = _set_aside(path) if before is None and _set_aside(path).exists() else path
@@ -271,12 +273,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def validate(path: Path) -> None:
-    """Check a store against the OME-Zarr specification; errors as yaozarrs raises them."""
-    yaozarrs.validate_zarr_store(path)
-
-
 def _write_array(path: Path, values: np.ndarray, axes: str) -> None:
+    import zarr
+
     chunks = tuple(
         min(size, CHUNK) if axis in "yx" else 1
         for axis, size in zip(axes, values.shape, strict=True)
@@ -287,11 +286,10 @@ def _write_array(path: Path, values: np.ndarray, axes: str) -> None:
     array[...] = values
 
 
-def _write_group(path: Path, ome: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+def _write_group(path: Path, ome: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> None:
     path.mkdir(parents=True, exist_ok=True)
-    entries = {"ome": ome, NAMESPACE: dict(attributes)}
-    content = {"zarr_format": 3, "node_type": "group", "attributes": entries}
-    write_json(path / "zarr.json", content)
+    entries = {NAMESPACE: dict(attributes)} | ({"ome": ome} if ome is not None else {})
+    write_json(path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": entries})
 
 
 def _write_levels(path: Path, levels: Sequence[np.ndarray], axes: str, prefix: str) -> None:

@@ -147,3 +147,15 @@ def test_a_linked_image_whose_source_is_gone_is_an_error_that_says_where_it_was(
         one for one in told(plan_run(small_project, CONFIG)) if one[0] == "error"
     ]
     assert level == "error" and f"it refers to {source}" in message
+
+
+def test_problems_say_of_what_kind_they_are(small_project: Project, add_image: AddImage) -> None:
+    assert [one.kind for one in plan_run(small_project, CONFIG).problems] == ["no images"]
+    record = add_image("one")
+    assert [one.kind for one in plan_run(small_project, CONFIG).problems] == ["no labels"]
+    unsaved = {record.id: np.array([0, 64 * 64, 0])}
+    plan = plan_run(small_project, CONFIG, unsaved)
+    assert plan.labelled == [record.id]
+    assert plan.pixels == {"background": 64 * 64, "nucleus": 0}
+    kinds = {one.kind: one.about for one in plan.problems}
+    assert kinds == {"no such label": "nucleus", "all labelled": ""}

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from napari_threestage import files, store
 from napari_threestage.errors import BusyError, ImageFileError, ProjectError
 from napari_threestage.project import Project
-from napari_threestage.project_file import LabelClass, default_classes
+from napari_threestage.project_file import default_classes
 from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def test_an_empty_folder_becomes_a_project_but_no_other(tmp_path: Path) -> None:
     ("names", "sentence"),
     [
         (["nucleus"], "at least two classes"),
-        (["a", "b", "a"], "the same name"),
+        (["a", "b", "A "], "the same name"),
+        (["a", " "], "has no name"),
         ([f"class {number}" for number in range(255)], "254 classes at most"),
     ],
 )
@@ -136,6 +138,10 @@ RECORD = {"id": "a-1", "name": "a", "axes": "cyx", "shape": [1, 2, 2], "dtype": 
         {"schema_version": "one"},
         {"classes": 5},
         {"classes": [{"name": "", "color": [0, 0, 0]}]},
+        {"classes": [{"name": "without id", "color": [0, 0, 0]}]},
+        {"classes": [{"id": 1, "name": name, "color": [0, 0, 0]} for name in "ab"]},
+        {"merged": {"1": 2}},
+        {"merged": {"x": 2}},
         {"unknown": 1},
         {"normalisation": "magic"},
         {"images": {"../../x": {**RECORD, "id": "../../x", "sha256": ""}}},
@@ -164,8 +170,8 @@ def test_a_project_file_that_is_cut_or_garbage_is_damaged(
 
 def test_a_project_of_a_newer_program_asks_for_an_update(small_project: Project) -> None:
     file = small_project.path / "project.json"
-    file.write_text(json.dumps({"schema_version": 2, "whatever": "comes"}))
-    with pytest.raises(ProjectError, match=r"newer version .* \(schema 2, this one knows 1\)"):
+    file.write_text(json.dumps({"schema_version": 3, "whatever": "comes"}))
+    with pytest.raises(ProjectError, match=r"newer version .* \(schema 3, this one knows 2\)"):
         Project(small_project.path)
 
 
@@ -363,6 +369,142 @@ def test_stage_labels_live_beside_ground_truth(small_project: Project, add_image
     assert attributes is not None and attributes["run"] == "r"
 
 
+# --- classes that change ----------------------------------------------------------------------
+
+ROW = np.array([[0, 1, 2, 3]], np.uint8)
+
+
+@pytest.fixture
+def three(small_project: Project, add_image: AddImage) -> tuple[Project, str]:
+    """A project of three classes and an image with a pixel of each and one without label."""
+    small_project.set_class_table(small_project.class_table.add("membrane"))
+    return small_project, add_image("a", ROW, (1, 1, 4)).id
+
+
+def test_a_project_of_the_first_schema_keeps_its_labels(three: tuple[Project, str]) -> None:
+    project, image_id = three
+    file = project.path / "project.json"
+    content = json.loads(file.read_text())
+    old = {key: content[key] for key in content if key not in ("merged", "next_class_id")}
+    for entry in old["classes"]:
+        del entry["id"]
+    file.write_text(json.dumps(old | {"schema_version": 1}))
+    opened = Project(project.path)
+    assert opened.classes == project.classes and opened.class_table == project.class_table
+    np.testing.assert_array_equal(opened.read_labels(image_id), ROW)
+    opened.set_class_table(opened.class_table.move(3, 0))
+    opened.save()
+    assert json.loads(file.read_text())["schema_version"] == 2
+    assert Project(project.path).read_labels(image_id).tolist() == [[0, 2, 3, 1]]  # type: ignore[union-attr]
+
+
+def test_changes_of_classes_are_permanent_and_touch_no_label(three: tuple[Project, str]) -> None:
+    project, image_id = three
+    labels = project.image_path(image_id) / "labels" / "ground_truth" / "zarr.json"
+    written = labels.read_bytes()
+    before = project.class_table
+    project.set_class_table(before.rename(1, "outside").merge(2, 3).add("cell"))
+    project.save()
+    opened = Project(project.path)
+    assert opened.class_table == project.class_table
+    assert opened.read_labels(image_id).tolist() == [[0, 1, 2, 2]]  # type: ignore[union-attr]
+    assert opened.label_counts(image_id).tolist() == [1, 1, 2, 0]
+    assert labels.read_bytes() == written
+    opened.set_class_table(before)
+    np.testing.assert_array_equal(opened.read_labels(image_id), ROW)
+
+
+def test_undoing_a_merge_or_a_deletion_brings_back_all_but_what_was_repainted(
+    three: tuple[Project, str],
+) -> None:
+    project, image_id = three
+    before = project.class_table
+    for change, painted in ((before.merge(2, 3), [0, 2, 2, 2]), (before.remove(2), [0, 2, 0, 2])):
+        project.set_class_table(before)
+        project.write_ground_truth(image_id, ROW, "imported")
+        project.set_class_table(change)
+        project.write_ground_truth(image_id, np.array([painted], np.uint8), "painted")
+        assert project.read_labels(image_id).tolist() == [painted]  # type: ignore[union-attr]
+        project.set_class_table(before)
+        assert project.read_labels(image_id).tolist() == [[0, 3, 2, 3]]  # type: ignore[union-attr]
+        origin, names = project.provenance(image_id)
+        assert [["", *names][value] for value in origin[0]] == [
+            "",
+            "painted",
+            "imported",
+            "imported",
+        ]
+
+
+def test_an_id_is_not_given_again_after_an_addition_was_undone(three: tuple[Project, str]) -> None:
+    project, image_id = three
+    before = project.class_table
+    project.set_class_table(before.add("cell"))
+    project.write_ground_truth(image_id, np.array([[4, 4, 2, 3]], np.uint8), "painted")
+    added = project.class_table
+    project.set_class_table(before)
+    assert project.read_labels(image_id).tolist() == [[0, 0, 2, 3]]  # type: ignore[union-attr]
+    other = project.class_table.add("vesicle")
+    assert other.classes[-1].id == 5
+    project.set_class_table(other)
+    assert project.label_counts(image_id).tolist() == [2, 0, 1, 1, 0]
+    project.set_class_table(added)  # redone
+    assert project.label_counts(image_id).tolist() == [0, 0, 1, 1, 2]
+
+
+def test_a_set_of_classes_that_makes_no_sense_is_refused(three: tuple[Project, str]) -> None:
+    project, _ = three
+    table = project.class_table
+    with pytest.raises(ProjectError, match="at least two classes"):
+        project.set_class_table(replace(table, classes=table.classes[:1]))
+    assert project.class_table == table
+
+
+def test_labels_of_a_run_are_written_with_its_own_classes(three: tuple[Project, str]) -> None:
+    project, image_id = three
+    project.set_class_table(project.class_table.move(3, 0).remove(2))
+    project.write_labels(image_id, "stage-1", ROW, {}, class_ids=[1, 2, 3])
+    assert project.read_labels(image_id, "stage-1").tolist() == [[0, 2, 0, 1]]  # type: ignore[union-attr]
+    project.write_labels(image_id, "stage-2", np.array([[1, 1, 2, 2]], np.uint8), {})
+    assert project.read_labels(image_id, "stage-2").tolist() == [[1, 1, 2, 2]]  # type: ignore[union-attr]
+
+
+def test_every_value_of_a_label_set_has_a_name_and_a_colour(three: tuple[Project, str]) -> None:
+    project, image_id = three
+    project.set_class_table(project.class_table.add("cell").merge(1, 3).remove(2))
+    project.write_ground_truth(image_id, np.array([[2, 1, 0, 1]], np.uint8), "painted")
+    group = project.image_path(image_id) / "labels" / "ground_truth"
+    meaning = json.loads((group / "zarr.json").read_text())["attributes"]["ome"]["image-label"]
+    names = {entry["label-value"]: entry["class"] for entry in meaning["properties"]}
+    assert names == {
+        0: "not labelled",
+        1: "membrane",
+        2: "deleted class 2",
+        3: "membrane",
+        4: "cell",
+    }
+    assert {entry["label-value"] for entry in meaning["colors"]} == set(names)
+    store.validate(group)
+
+
+def test_a_reader_of_before_takes_unknown_classes_for_not_labelled(
+    three: tuple[Project, str],
+) -> None:
+    project, image_id = three
+    reader = Project(project.path)
+    project.set_class_table(project.class_table.add("cell"))
+    project.write_ground_truth(image_id, np.array([[4, 1, 2, 3]], np.uint8), "painted")
+    np.testing.assert_array_equal(reader.read_labels(image_id), ROW)
+    assert reader.label_counts(image_id).tolist() == [1, 1, 1, 1]
+
+
+def test_provenance_of_an_image_without_labels_is_empty(
+    small_project: Project, add_image: AddImage
+) -> None:
+    origin, names = small_project.provenance(add_image("a", shape=(1, 2, 3)).id)
+    assert origin.tolist() == [[0, 0, 0]] * 2 and names == ()
+
+
 # --- who may change it ------------------------------------------------------------------------
 
 
@@ -411,7 +553,7 @@ def test_editing_starts_from_what_lies_on_disk(small_project: Project) -> None:
         assert list(small_project.images) == [record.id]
 
 
-def test_default_colours_differ_and_repeat_only_after_all_were_used() -> None:
-    colours = [entry.color for entry in default_classes([str(number) for number in range(11)])]
-    assert len(set(colours)) == 10 and colours[10] == colours[0]
-    assert LabelClass(name="a", color=(1, 2, 3)).color == (1, 2, 3)
+def test_default_classes_have_ids_in_order_and_colours_of_their_own() -> None:
+    classes = default_classes([str(number) for number in range(40)])
+    assert [entry.id for entry in classes] == list(range(1, 41))
+    assert len({entry.color for entry in classes}) == 40

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_threestage.store import ImageArray
+
 SAMPLE_CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("background", (120, 130, 145)),
     ("cell", (0, 158, 115)),
@@ -44,6 +46,15 @@ class SampleImage:
     name: str
     image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SamplePicture:
+    """An image of a sample project, with ground truth (0 = not labelled, 1..C) if it has any."""
+
+    name: str
+    image: ImageArray
+    truth: np.ndarray | None
 
 
 def make_sample(seed: int, size: int = 160) -> SampleImage:

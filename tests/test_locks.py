@@ -17,7 +17,7 @@ from napari_threestage.errors import BusyError, ProjectError
 from napari_threestage.locks import hold_lock, is_alive, this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 HOLDER = """
@@ -28,6 +28,52 @@ with hold_lock(Path(sys.argv[1]), "busy"):
     print("held", flush=True)
     sys.stdin.readline()
 """
+
+
+TRIER = """
+import sys
+from pathlib import Path
+from napari_threestage.errors import BusyError
+from napari_threestage.locks import hold_lock
+try:
+    with hold_lock(Path(sys.argv[1]), "busy", children=sys.argv[2] == "yes") as own:
+        print("own" if own else "as a child", flush=True)
+        sys.stdin.readline()
+except BusyError as error:
+    print(error, flush=True)
+"""
+BETWEEN = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+
+
+@pytest.fixture
+def try_lock(lock: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a child, or a grandchild, that tries to take the lock and then waits for a line."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(children: str = "yes", *, far: bool = False) -> subprocess.Popen[str]:
+        script = [BETWEEN, TRIER] if far else [TRIER]
+        command = [sys.executable, "-c", *script, str(lock), children]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.communicate("\n", timeout=60)
+
+
+def told(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.wait(60) == 0
 
 
 @pytest.fixture
@@ -73,6 +119,58 @@ def test_the_lock_of_a_killed_process_is_free_and_a_warning_says_so(
     caplog.clear()
     with hold_lock(lock, "busy"):
         assert caplog.text == ""
+
+
+def test_a_child_of_the_holder_goes_on_without_the_lock(
+    lock: Path, try_lock: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with hold_lock(lock, "busy") as own:
+        assert own is True
+        note = lock.with_suffix(".json").read_text()
+        child = try_lock()
+        assert told(child) == "as a child"
+        finish(child)
+        assert lock.with_suffix(".json").read_text() == note
+        finish(again := try_lock())
+        assert told(again) == "as a child"
+    assert not list(lock.parent.glob(".*.json"))
+
+
+def test_a_grandchild_of_the_holder_and_a_child_of_another_process_are_refused(
+    lock: Path,
+    try_lock: Callable[..., subprocess.Popen[str]],
+) -> None:
+    with hold_lock(lock, "busy"):
+        assert told(try_lock(far=True)).startswith(f"busy (process {os.getpid()} on ")
+        assert told(try_lock("no")).startswith(f"busy (process {os.getpid()} on ")
+
+
+def test_a_stranger_is_refused(
+    holder: subprocess.Popen[str], try_lock: Callable[..., subprocess.Popen[str]]
+) -> None:
+    assert told(try_lock()).startswith(f"busy (process {holder.pid} on ")
+
+
+def test_of_two_children_the_second_is_told_of_the_first(
+    lock: Path, try_lock: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with hold_lock(lock, "busy"):
+        first = try_lock()
+        assert told(first) == "as a child"
+        assert told(try_lock()).startswith(f"busy (process {first.pid} on ")
+
+
+def test_a_child_keeps_others_out_when_its_parent_has_let_go(
+    lock: Path, try_lock: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with hold_lock(lock, "busy"):
+        child = try_lock()
+        assert told(child) == "as a child"
+    with pytest.raises(BusyError, match=rf"process {child.pid} on"):
+        hold_lock(lock, "busy").__enter__()
+    finish(child)
+    with hold_lock(lock, "busy") as own:
+        assert own
 
 
 def test_the_lock_is_free_after_an_error(lock: Path) -> None:

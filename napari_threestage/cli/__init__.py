@@ -6,18 +6,20 @@ import argparse
 import contextlib
 import json
 import logging
+import signal
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from napari_threestage import __version__
-from napari_threestage.cli import data, demo, doctor, results, training
+from napari_threestage.cli import data, demo, doctor, masks, results, sample, training
 from napari_threestage.cli.output import forget_reader
 from napari_threestage.errors import Stopped, ThreeStageError
 from napari_threestage.events import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 DONE, WRONG_INPUT, BUG, STOPPED = 0, 1, 2, 3
 
@@ -39,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (data, training, results, demo, doctor):
+    for module in (data, sample, training, results, masks, demo, doctor):
         module.add_commands(commands)
     return parser
 
@@ -49,8 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     options = build_parser().parse_args(arguments)
     stdout = _WatchedStdout()
-    with contextlib.redirect_stdout(cast("TextIO", stdout)):
+    with contextlib.redirect_stdout(cast("TextIO", stdout)), _ended_as_by_ctrl_c():
         return _act(options, stdout)
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """While entered, SIGTERM ends a command as Ctrl-C does, which saves or cleans up.
+
+    Programs that start commands send it: Ctrl-C is ignored by what a shell has put in the
+    background.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _WatchedStdout:

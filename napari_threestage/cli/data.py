@@ -1,9 +1,8 @@
-"""``init``, ``import``, ``check`` and ``export-masks``: what goes in and what comes out."""
+"""``init``, ``import`` and ``check``: what goes in."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,30 +10,24 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from napari_threestage.check import plan_run
-from napari_threestage.cli.output import (
-    add_command,
-    is_mask_file,
-    out,
-    plain_table,
-    print_json,
-    progress_bar,
-    say,
-    write_mask_file,
-)
+from napari_threestage.cli.output import add_command, out, plain_table, print_json, say
+from napari_threestage.cli.preview import print_preview
+from napari_threestage.cli.progress import add_progress, showing
 from napari_threestage.config import load_config
-from napari_threestage.errors import ConfigError, ProjectError, ThreeStageError
-from napari_threestage.ingest import ImportOptions, encode_mask, import_images, load_mask_values
-from napari_threestage.project import GROUND_TRUTH, LabelClass, Project, default_classes
-from napari_threestage.runs import find_run
+from napari_threestage.errors import ConfigError, ThreeStageError
+from napari_threestage.ingest import (
+    ImportOptions,
+    import_images,
+    load_mask_values,
+    preview_import,
+)
+from napari_threestage.project import LabelClass, Project, default_classes
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
-
-    import numpy as np
+    from collections.abc import Iterator, Sequence
 
     from napari_threestage.ingest import ImportReport, Skipped
-    from napari_threestage.runs import Run
 
 MOST_ROWS = 20
 
@@ -52,7 +45,6 @@ def add_commands(commands: Any) -> None:
     )
     check.add_argument("project", type=Path)
     check.add_argument("--preset", default="quick")
-    _add_export_masks(commands)
 
 
 def _add_init(commands: Any) -> None:
@@ -84,7 +76,9 @@ def _add_import(commands: Any) -> None:
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="files and folders")
     parser.add_argument("--masks", type=Path, help="folder with masks of the same names")
     parser.add_argument(
-        "--mask-values", default="index", help="index (0..C-1), one-based, rgb, or a JSON file"
+        "--mask-values",
+        default="index",
+        help='index (0..C-1), one-based, rgb, or JSON such as \'{"0": 1, "255": 2}\' or its file',
     )
     parser.add_argument(
         "--unlabelled-value", default="255", help="value that means not labelled, or none"
@@ -94,20 +88,10 @@ def _add_import(commands: Any) -> None:
     parser.add_argument("--split", choices=["train", "validation"], default="train")
     parser.add_argument("--link", action="store_true", help="refer to OME-Zarr images in place")
     parser.add_argument("--replace-masks", action="store_true", help="replace existing labels")
-
-
-def _add_export_masks(commands: Any) -> None:
-    parser = add_command(
-        commands,
-        "export-masks",
-        export_masks,
-        "write masks as TIFF files (class index 0..C-1, 255 = not labelled)",
-        "threestage export-masks my_project --output masks --stage 3",
+    parser.add_argument(
+        "--preview", action="store_true", help="say what would be imported, and change nothing"
     )
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--stage", default="last", help="a number, last, or ground_truth")
-    parser.add_argument("--run", help="name of a run; the latest if not given")
+    add_progress(parser)
 
 
 def init_project(options: argparse.Namespace) -> None:
@@ -137,24 +121,42 @@ def import_files(options: argparse.Namespace) -> int:
         replace_masks=options.replace_masks,
     )
     channels = _channels(options.channels)
+    if options.preview:
+        _preview(options, project, settings, channels)
+        return 0
     with (
         project.editing(),
         _channels_chosen(project, channels),
-        progress_bar("importing", options.json) as bar,
+        showing("importing", options) as show,
     ):
-        task = bar.add_task("importing", total=None)
-        report = import_images(
-            project,
-            options.images,
-            options.masks,
-            settings,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        report = import_images(project, options.images, options.masks, settings, show)
     if options.json:
         print_json(report.to_dict())
     else:
         _print_report(project, report)
     return 1 if report.failed else 0
+
+
+def _preview(
+    options: argparse.Namespace,
+    project: Project,
+    settings: ImportOptions,
+    channels: Sequence[int] | None,
+) -> None:
+    with showing("looking", options) as show:
+        preview = preview_import(
+            project,
+            options.images,
+            options.masks,
+            settings,
+            channels=channels,
+            on_progress=show,
+        )
+    if options.json:
+        print_json(preview.to_dict())
+    else:
+        print_preview(preview)
+        print_skipped("Would be ignored", preview.skipped)
 
 
 def check_project(options: argparse.Namespace) -> int:
@@ -177,32 +179,6 @@ def check_project(options: argparse.Namespace) -> int:
         if not plan.problems:
             say(f"Nothing is wrong. Next: threestage run {project.path}")
     return 1 if any(problem.level == "error" for problem in plan.problems) else 0
-
-
-def export_masks(options: argparse.Namespace) -> None:
-    """Write one TIFF file for each image that has such a mask."""
-    project = Project(options.project)
-    run = None if options.stage == GROUND_TRUTH else find_run(project, options.run)
-    stage = None if run is None else _stage_to_export(run, options.stage)
-    names = _file_names(project)
-    _refuse_foreign(options.output, names.values())
-    options.output.mkdir(parents=True, exist_ok=True)
-    written = []
-    for image_id, name in sorted(names.items()):
-        labels = _labels(project, image_id, run, stage)
-        if labels is not None:
-            path = options.output / f"{name}.tif"
-            write_mask_file(path, encode_mask(labels))
-            written.append(str(path))
-    without = len(project.images) - len(written)
-    if not written:
-        raise ProjectError(f"Project {project.path} has no masks of {options.stage}.")
-    if options.json:
-        print_json({"stage": stage, "files": written, "without_mask": without})
-        return
-    say(f"Wrote {len(written)} masks to {options.output}.")
-    if without:
-        say(f"Images that have no such mask: {without}.")
 
 
 def read_classes(path: Path) -> list[LabelClass]:
@@ -299,44 +275,3 @@ def print_skipped(title: str, skipped: Sequence[Skipped]) -> None:
         if len(skipped) > MOST_ROWS:
             rows.append(("…", f"and {len(skipped) - MOST_ROWS} more; --json lists all"))
         out.print(plain_table(("file", "reason"), rows, title))
-
-
-def _file_names(project: Project) -> dict[str, str]:
-    """Return, by id, the name of each image's file; the id itself where names are not unique."""
-    names = {image_id: record.name for image_id, record in project.images.items()}
-    # Some file systems take upper and lower case for the same.
-    used = Counter(name.casefold() for name in [*names.values(), *names])
-    return {
-        image_id: name if used[name.casefold()] == 1 and Path(name).name == name else image_id
-        for image_id, name in names.items()
-    }
-
-
-def _refuse_foreign(folder: Path, names: Iterable[str]) -> None:
-    """Raise `ConfigError` where a mask would replace a file that is none, such as its image."""
-    for path in (folder / f"{name}.tif" for name in names):
-        if path.exists() and not is_mask_file(path):
-            raise ConfigError(
-                f"{path} is there already and is no mask of this program.",
-                "Choose another folder with --output.",
-            )
-
-
-def _stage_to_export(run: Run, text: str) -> int:
-    """Return the stage that ``last`` or a number names."""
-    finished = run.finished_stages()
-    if text == "last" and finished:
-        return finished[-1]
-    if text.isdigit() and int(text) in finished:
-        return int(text)
-    known = ", ".join(map(str, finished)) or "none"
-    raise ConfigError(f"There is no stage '{text}' to export.", f"Finished: {known}.")
-
-
-def _labels(
-    project: Project, image_id: str, run: Run | None, stage: int | None
-) -> np.ndarray | None:
-    """Return a stage's mask of an image, or its ground truth; None if there is none."""
-    if run is None or stage is None:
-        return project.read_labels(image_id)
-    return run.read_mask(stage, image_id) if run.has_mask(stage, image_id) else None

@@ -15,6 +15,7 @@ from rich.markup import escape
 from napari_threestage import __version__
 from napari_threestage.cli.output import add_command, out, plain_table, print_json
 
+FOR_PROGRAMS = ("advice", "devices", "default_device")  # advice is shown below the table
 PACKAGES = ("torch", "torchvision", "napari", "zarr", "numpy", "scikit-image")
 
 
@@ -36,7 +37,7 @@ def show(options: Any) -> None:
     if options.json:
         print_json(found)
         return
-    rows = [(name, str(value)) for name, value in found.items() if name != "advice"]
+    rows = [(name, str(value)) for name, value in found.items() if name not in FOR_PROGRAMS]
     out.print(plain_table(("", "found"), rows))
     for advice in found["advice"]:
         out.print(f"[yellow]note:[/] {escape(advice)}")
@@ -47,6 +48,8 @@ def show(options: Any) -> None:
 def examine() -> dict[str, Any]:
     """Return versions, devices, memory, Qt and display, with advice for what is missing."""
     import torch
+
+    from napari_threestage.inference.device import default_device, list_devices
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     qt = next((name for name in ("PyQt6", "PySide6") if find_spec(name)), None)
@@ -66,6 +69,8 @@ def examine() -> dict[str, Any]:
         "display": display or "none",
     }
     found["advice"] = _advice(found, torch)
+    found["devices"] = list_devices()
+    found["default_device"] = default_device()
     return found
 
 

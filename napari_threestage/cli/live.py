@@ -55,6 +55,10 @@ class LiveProgress:
             case events.Validated():
                 name = f"stage {event.stage}: mIoU {percent(event.miou)} % on {event.on} images"
                 err.print(name)
+            case events.Paused():
+                err.print(f"stage {event.stage}: paused at step {event.step}")
+            case events.Continued():
+                err.print(f"stage {event.stage}: goes on")
             case events.StageFinished():
                 err.print(f"stage {event.stage}: finished in {duration(event.seconds)}")
             case events.Finished() | events.StoppedEvent() | events.Failed():

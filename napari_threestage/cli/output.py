@@ -111,7 +111,7 @@ def score_table(title: str, stages: Mapping[str, Mapping[str, Any]]) -> Table:
     scores = list(stages.values())
     table.add_row("[bold]mIoU", *(f"[bold]{percent(score['miou'])}" for score in scores))
     for name in scores[0]["iou"] if scores else []:
-        table.add_row(f"  {escape(name)}", *(percent(score["iou"][name]) for score in scores))
+        table.add_row(f"  {escape(name)}", *(percent(score["iou"].get(name)) for score in scores))
     table.add_row("accuracy", *(percent(score["accuracy"]) for score in scores))
     return table
 

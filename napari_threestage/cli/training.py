@@ -1,4 +1,4 @@
-"""``run``, ``stop`` and ``status``."""
+"""``run``, ``pause``, ``continue``, ``stop`` and ``status``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from napari_threestage.check import plan_run
 from napari_threestage.cli.live import LiveProgress
 from napari_threestage.cli.output import (
     add_command,
-    duration,
     forget_reader,
     out,
     percent,
@@ -28,9 +27,10 @@ from napari_threestage.errors import (
     ConfigError,
     NotReadyError,
 )
-from napari_threestage.events import Event, Failed, Progress, Validated, read_events
+from napari_threestage.events import Event, read_events
 from napari_threestage.presets import PRESETS, settings_for_share
 from napari_threestage.project import Project
+from napari_threestage.run_view import RunView
 from napari_threestage.runs import Run, find_run, list_runs
 from napari_threestage.stages import parse_stages
 
@@ -45,14 +45,14 @@ LATEST = "latest"
 def add_commands(commands: Any) -> None:
     """Add this module's commands to the parser."""
     _add_run(commands)
-    stop = add_command(
-        commands,
-        "stop",
-        stop_run,
-        "save the run that is going on and end it; run --resume goes on",
-        "threestage stop my_project",
+    steering = (
+        ("pause", pause_run, "hold the run that is going on in place; continue lets it go on"),
+        ("continue", continue_run, "let a paused run go on"),
+        ("stop", stop_run, "save the run that is going on and end it; run --resume goes on"),
     )
-    stop.add_argument("project", type=Path)
+    for name, action, summary in steering:
+        parser = add_command(commands, name, action, summary, f"threestage {name} my_project")
+        parser.add_argument("project", type=Path)
     status = add_command(
         commands, "status", show_status, "tell what runs there are", "threestage status my_project"
     )
@@ -102,12 +102,43 @@ def run_stages(options: argparse.Namespace) -> None:
         _print_results(project, run)
 
 
+def pause_run(options: argparse.Namespace) -> None:
+    """Hold the run that is going on."""
+    project = Project(options.project)
+    running = _running(project)
+    for run in running:
+        if not jobs.pause(run) and run.is_running():
+            raise BusyError(f"Run {run.id} was asked to pause; it does so after its present step.")
+    paused = [run.id for run in running if run.state() == "paused"]
+    if not paused:
+        raise NotReadyError(f"Run {running[-1].id} ended before it could pause.")
+    if options.json:
+        print_json({"paused": paused})
+    else:
+        say(f"Paused {paused[-1]}. Go on: threestage continue {project.path}")
+
+
+def continue_run(options: argparse.Namespace) -> None:
+    """Let the paused run go on."""
+    project = Project(options.project)
+    paused = [run for run in _running(project) if run.command() == "pause"]
+    if not paused:
+        raise NotReadyError(
+            f"No run of project {project.path} is paused.",
+            f"A run that was stopped goes on with: threestage run {project.path} --resume",
+        )
+    for run in paused:
+        run.request_continue()
+    if options.json:
+        print_json({"continued": [run.id for run in paused]})
+    else:
+        say(f"Run {paused[-1].id} goes on.")
+
+
 def stop_run(options: argparse.Namespace) -> None:
     """Stop the run that is going on."""
     project = Project(options.project)
-    running = [run for run in list_runs(project) if run.is_running()]
-    if not running:
-        raise NotReadyError(f"No run of project {project.path} is going on.")
+    running = _running(project)
     for run in running:
         if not jobs.stop(run):
             raise BusyError(
@@ -117,6 +148,13 @@ def stop_run(options: argparse.Namespace) -> None:
         print_json({"stopped": [run.id for run in running]})
     else:
         say(f"Stopped {running[-1].id}. Go on: threestage run {project.path} --resume")
+
+
+def _running(project: Project) -> list[Run]:
+    running = [run for run in list_runs(project) if run.is_running()]
+    if not running:
+        raise NotReadyError(f"No run of project {project.path} is going on.")
+    return running
 
 
 def show_status(options: argparse.Namespace) -> None:
@@ -224,32 +262,23 @@ def _json_line(event: Event) -> None:
 
 
 def _status(run: Run) -> dict[str, Any]:
-    last: Event | None = None
-    scores: dict[str, float | None] = {}
-    for event in read_events(run.events_path):
-        if isinstance(event, Validated):
-            scores[f"stage {event.stage}, {event.on}"] = event.miou
-        last = event
+    view, last = RunView.of(run), None
+    for last in read_events(run.events_path):
+        view.add(last)
+    state = run.state()
     return {
         "run": run.id,
-        "state": run.state(),
+        "state": state,
         "stages": [run.inputs.first_stage, run.inputs.last_stage],
         "finished_stages": run.finished_stages(),
-        "miou": scores,
+        "miou": {
+            f"stage {stage.number}, {on}": score.miou
+            for stage in view.stages
+            for on, score in stage.scores.items()
+        },
         "last_event": {"event": last.kind} | asdict(last) if last else None,
-        "doing": _sentence(last) if last else "",
+        "doing": view.place if state == "interrupted" else view.sentence,
     }
-
-
-def _sentence(event: Event) -> str:
-    if isinstance(event, Progress):
-        return (
-            f"stage {event.stage}, step {event.step} of {event.steps}, "
-            f"{event.images_per_second:.1f} images/s, {duration(event.eta)} of training left"
-        )
-    if isinstance(event, Failed):
-        return f"{event.message} {event.hint}".strip()
-    return event.kind.replace("_", " ")
 
 
 def _print_results(project: Project, run: Run) -> None:

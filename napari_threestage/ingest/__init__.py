@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from napari_threestage.ingest.checks import check_mask_size
 from napari_threestage.ingest.importer import (
     ImportOptions,
     ImportReport,
-    check_mask_size,
     import_images,
     load_image,
     load_truth,
 )
-from napari_threestage.ingest.masks import (
-    ColourValues,
-    MaskValues,
-    decode_mask,
-    encode_mask,
-    load_mask_values,
-    looks_binary,
-)
+from napari_threestage.ingest.mask_options import ColourValues, MaskValues, load_mask_values
+from napari_threestage.ingest.masks import decode_mask, encode_mask, looks_binary
 from napari_threestage.ingest.pair import Pairing, Skipped, find_pairs
+from napari_threestage.ingest.preview import ImportPreview, preview_import
 from napari_threestage.ingest.read import (
     IMAGE_SUFFIXES,
     LoadedImage,
@@ -31,6 +26,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ColourValues",
     "ImportOptions",
+    "ImportPreview",
     "ImportReport",
     "LoadedImage",
     "MaskValues",
@@ -46,6 +42,7 @@ __all__ = [
     "load_mask_values",
     "load_truth",
     "looks_binary",
+    "preview_import",
     "read_image",
     "read_mask_array",
 ]

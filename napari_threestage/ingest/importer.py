@@ -11,18 +11,25 @@ import numpy as np
 
 from napari_threestage import store
 from napari_threestage.errors import ImageFileError
-from napari_threestage.ingest.masks import ColourValues, MaskValues, decode_mask, looks_binary
+from napari_threestage.ingest.checks import (
+    check_channels,
+    check_mask_size,
+    count_channels,
+    refuse_many_channels,
+)
+from napari_threestage.ingest.mask_options import ColourValues, MaskValues
+from napari_threestage.ingest.masks import decode_mask, looks_binary
 from napari_threestage.ingest.pair import Skipped, find_pairs
 from napari_threestage.ingest.read import read_image, read_mask_array
 from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from napari_threestage.project import Project
 
-MOST_CHANNELS = 3  # taken without asking
 SAVE_SECONDS = 2.0
 
 
@@ -50,6 +57,11 @@ class ImportOptions:
     split: Literal["train", "validation"] = "train"
     link: bool = False
     replace_masks: bool = False
+
+    @property
+    def by_colour(self) -> bool:
+        """Whether masks hold colours and not values."""
+        return self.mask_values == "rgb" or isinstance(self.mask_values, ColourValues)
 
 
 @dataclass
@@ -136,13 +148,14 @@ def import_images(
                 try:
                     outcomes.append(job.result())
                 except ImageFileError as error:
-                    report.failed.append(Skipped(_culprit(error, jobs[job]), str(error)))
+                    report.failed.append(Skipped(culprit(error, jobs[job]), str(error)))
                 if time.monotonic() - saved > SAVE_SECONDS:
                     project.save()
                     saved = time.monotonic()
                 on_progress(done, len(jobs))
         finally:
             pool.shutdown(cancel_futures=True)
+            project.put_last(_new_images(jobs))
             project.save()
     _summarise(outcomes, report)
     if not outcomes and report.failed:
@@ -153,6 +166,12 @@ def import_images(
     return report
 
 
+def _new_images(jobs: Iterable[Future[_Outcome]]) -> list[str]:
+    """Return the images that were added, in the order of their files; threads end in any."""
+    ended = [job for job in jobs if job.done() and not job.cancelled() and not job.exception()]
+    return [job.result().image_id for job in ended if job.result().new]
+
+
 def _import_pair(
     project: Project,
     image_path: Path,
@@ -161,13 +180,13 @@ def _import_pair(
     channels: int,
 ) -> _Outcome:
     image = load_image(image_path, options.axes)
-    _check_channels(project, image_path, image, channels)
+    check_channels(image_path, image, channels, project.channels)
     truth = binary = None
     if mask_path is not None:
         truth, binary = load_truth(mask_path, project, options)
         check_mask_size(image_path, image, mask_path, truth)
     link = image_path.resolve() if options.link else None
-    record, new = project.add_image(_stem(image_path), image, options.split, link)
+    record, new = project.add_image(image_name(image_path), image, options.split, link)
     if record.split != options.split:
         note = f"{image_path.name} is an image for {record.split} already and stays one."
         return _Outcome(record.id, new, False, False, note)
@@ -188,6 +207,26 @@ def _write_truth(project: Project, image_id: str, truth: np.ndarray, options: Im
     if old is None or options.replace_masks:
         project.write_ground_truth(image_id, truth, "imported")
     return ""
+
+
+def _expected_channels(project: Project, paths: Sequence[Path], options: ImportOptions) -> int:
+    """Return the number of channels of the project, or of the first readable image; 0 if none.
+
+    Raises
+    ------
+    ImageFileError
+        That image has more channels than can be taken without asking.
+    """
+    if project.images or project.channels is not None:
+        return project.n_channels
+    for path in paths:
+        try:
+            image = load_image(path, options.axes)
+        except ImageFileError:
+            continue
+        refuse_many_channels(path, image)
+        return count_channels(image)
+    return 0
 
 
 def load_image(path: Path, axes: str | None = None) -> ImageArray:
@@ -217,14 +256,23 @@ def _pixels(path: Path, image: ImageArray) -> np.ndarray:
 
 
 def load_truth(path: Path, project: Project, options: ImportOptions) -> tuple[np.ndarray, bool]:
-    """Read a mask as ground truth (0 = not labelled, 1..C), and whether it looks like 0 and 255."""
-    colourful = options.mask_values == "rgb" or isinstance(options.mask_values, ColourValues)
+    """Read a mask as ground truth (0 = not labelled, 1..C), and whether 255 may be a class."""
+    raw = load_mask(path, options)
+    binary = isinstance(options.mask_values, str) and looks_binary(raw)
+    return decode(path, raw, project, options), binary
+
+
+def load_mask(path: Path, options: ImportOptions) -> np.ndarray:
+    """Read the values or colours of a mask, from a file or an OME-Zarr folder."""
     if path.is_dir():
-        raw = _pixels(path, store.read_ome_zarr(path))
-    else:
-        raw = read_mask_array(path, palette_colours=colourful)
+        return _pixels(path, store.read_ome_zarr(path))
+    return read_mask_array(path, palette_colours=options.by_colour)
+
+
+def decode(path: Path, raw: np.ndarray, project: Project, options: ImportOptions) -> np.ndarray:
+    """Turn what `load_mask` gives into ground truth; an error names the file."""
     try:
-        truth = decode_mask(
+        return decode_mask(
             raw,
             len(project.classes),
             values=options.mask_values,
@@ -233,77 +281,16 @@ def load_truth(path: Path, project: Project, options: ImportOptions) -> tuple[np
         )
     except ImageFileError as error:
         raise ImageFileError(f"{path.name}: {error.message}", error.hint) from error
-    return truth, looks_binary(raw)
 
 
-def _expected_channels(project: Project, paths: Sequence[Path], options: ImportOptions) -> int:
-    """Return the number of channels of the project, or of the first readable image; 0 if none.
-
-    Raises
-    ------
-    ImageFileError
-        That image has more channels than can be taken without asking.
-    """
-    if project.images or project.channels is not None:
-        return project.n_channels
-    for path in paths:
-        try:
-            channels = _n_channels(load_image(path, options.axes))
-        except ImageFileError:
-            continue
-        if channels > MOST_CHANNELS:
-            raise ImageFileError(
-                f"{path.name} has {channels} channels, and it is not said which to use.",
-                "Choose some with --channels, e.g. --channels 0,1,2.",
-            )
-        return channels
-    return 0
-
-
-def _n_channels(image: ImageArray) -> int:
-    return int(image.data.shape[image.axes.index("c")])
-
-
-def _check_channels(project: Project, path: Path, image: ImageArray, expected: int) -> None:
-    count, wanted = _n_channels(image), project.channels
-    if wanted is not None:
-        if count > 1 and max(wanted) >= count:
-            raise ImageFileError(
-                f"{path.name} has {count} channels, the project uses channel {max(wanted)}.",
-                "Channels are numbered from 0; choose others with --channels.",
-            )
-        return
-    if expected == 1 and count <= MOST_CHANNELS:
-        return  # grey images fill all channels of colour images
-    if expected and count not in (1, expected):
-        raise ImageFileError(
-            f"{path.name} has {count} channels, the other images have {expected}.",
-            "Choose the channels of all images with --channels, e.g. --channels 0.",
-        )
-
-
-def check_mask_size(
-    image_path: Path, image: ImageArray, mask_path: Path, truth: np.ndarray
-) -> None:
-    """Raise `ImageFileError` when a mask has not the size of its image."""
-    expected = tuple(
-        size for axis, size in zip(image.axes, image.data.shape, strict=True) if axis != "c"
-    )
-    squeezed = [tuple(n for n in shape if n > 1) for shape in (expected, truth.shape)]
-    if squeezed[0] != squeezed[1]:
-        sizes = [" x ".join(map(str, reversed(shape))) for shape in (truth.shape, expected)]
-        raise ImageFileError(
-            f"Mask {mask_path.name} has {sizes[0]} pixels, its image {image_path.name} {sizes[1]}.",
-            "A mask has to have the size of its image.",
-        )
-
-
-def _culprit(error: ImageFileError, pair: tuple[Path, Path | None]) -> Path:
+def culprit(error: ImageFileError, pair: tuple[Path, Path | None]) -> Path:
+    """Return the file of a pair that an error names."""
     image, mask = pair
     return mask if mask is not None and mask.name in error.message else image
 
 
-def _stem(path: Path) -> str:
+def image_name(path: Path) -> str:
+    """Return the name that an image gets: that of its file without the ending."""
     name = path.name
     for suffix in (".ome.zarr", ".ome.tiff", ".ome.tif", path.suffix):
         if suffix and name.lower().endswith(suffix.lower()):

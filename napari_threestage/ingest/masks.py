@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_threestage.errors import ImageFileError
+from napari_threestage.ingest.mask_options import MASK_WORDS, ColourValues, MaskValues
 
-MaskValues = Literal["index", "one-based", "rgb"] | Mapping[int, int]
-"""How file values name classes; a mapping gives the class 1..C, or 0 for not labelled."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _BLOCK = 2**22  # pixels looked at together: bounds the memory that sorting needs
-_WORDS: tuple[Literal["index", "one-based", "rgb"], ...] = ("index", "one-based", "rgb")
-_JSON_HINT = 'The file holds for example {"0": 1, "128": 2} or {"#ff0000": 1}; 0 is not labelled.'
-
-
-class ColourValues(dict[int, int]):
-    """A mapping from colours, packed as 0xRRGGBB, to classes 1..C, or 0 for not labelled."""
 
 
 def decode_mask(
@@ -64,7 +57,7 @@ def decode_mask(
     """
     by_colour = values == "rgb" or isinstance(values, ColourValues)
     flat = _pack_colours(raw) if by_colour else _whole_numbers(_one_channel(raw))
-    table = _table(n_classes, values, unlabelled_value, colours)
+    table = class_table(n_classes, values, unlabelled_value, colours)
     present = _present(flat)
     _check_present(flat, present, table, n_classes, values, unlabelled_value)
     dtype = np.uint8 if n_classes <= 255 else np.uint16
@@ -114,38 +107,60 @@ def encode_mask(truth: np.ndarray, unlabelled_value: int = 255) -> np.ndarray:
     return encoded
 
 
-def load_mask_values(text_or_path: str) -> MaskValues:
-    """Read what ``--mask-values`` says.
+def class_table(
+    n_classes: int,
+    values: MaskValues,
+    unlabelled_value: int | None,
+    colours: Sequence[tuple[int, int, int]] | None,
+) -> dict[int, int]:
+    """Give the class of every value or packed colour that a file may hold.
 
-    Parameters
-    ----------
-    text_or_path
-        ``index``, ``one-based``, ``rgb``, or the path of a JSON file such as
-        ``{"0": 1, "128": 2}`` or ``{"#ff0000": 1}``.
+    The parameters are those of `decode_mask`; class 0 is not labelled.
+    """
+    if values == "rgb":
+        return _colour_table(n_classes, colours)
+    if isinstance(values, Mapping):
+        wrong = [label for label in values.values() if not 0 <= label <= n_classes]
+        if wrong:
+            raise ImageFileError(
+                f"The mask values name class {wrong[0]}, but there are {n_classes} classes.",
+                f"Use 1 to {n_classes}, and 0 for not labelled.",
+            )
+        if unlabelled_value is None or isinstance(values, ColourValues):
+            return dict(values)
+        return {unlabelled_value: 0, **values}
+    if values == "one-based":
+        table = {value: value for value in range(n_classes + 1)}
+    elif values == "index":
+        table = {value: value + 1 for value in range(n_classes)}
+    else:
+        raise ImageFileError(
+            f"Mask values {values!r} are not known.", f"Use {', '.join(MASK_WORDS)}."
+        )
+    if unlabelled_value is not None:
+        table[unlabelled_value] = 0
+    return table
 
-    Returns
-    -------
-    MaskValues
-        The word, a dict from value to class, or a `ColourValues` from colour to class.
+
+def count_values(raw: np.ndarray, by_colour: bool) -> dict[int, int]:
+    """Count the pixels of each value of a mask file, or of each colour packed as 0xRRGGBB.
 
     Raises
     ------
     ImageFileError
-        The text is neither, or the file is not such a mapping.
+        The values are no whole numbers, or colours and values are taken for each other.
     """
-    for word in _WORDS:
-        if text_or_path.strip().lower() == word:
-            return word
-    path = Path(text_or_path)
-    if not path.is_file():
-        raise ImageFileError(
-            f"Mask values {text_or_path!r}: neither {', '.join(_WORDS)} nor a file.", _JSON_HINT
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise ImageFileError(f"{path.name} is not a JSON file: {exc}.", _JSON_HINT) from exc
-    return _mapping(path.name, content)
+    flat = _pack_colours(raw) if by_colour else _whole_numbers(_one_channel(raw))
+    counts: dict[int, int] = {}
+    for block in _blocks(flat):
+        for value, count in zip(*np.unique(block, return_counts=True), strict=True):
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    return counts
+
+
+def holds_colours(raw: np.ndarray) -> bool:
+    """Say whether a mask holds colours that are not all grey."""
+    return _is_colour(raw) and bool((raw[..., :1] != raw[..., 1:]).any())
 
 
 def looks_binary(raw: np.ndarray) -> bool:
@@ -156,23 +171,6 @@ def looks_binary(raw: np.ndarray) -> bool:
     """
     present = _present(raw)
     return present.size == 2 and bool((present == [0, 255]).all())
-
-
-def _mapping(name: str, content: Any) -> dict[int, int]:
-    if not isinstance(content, dict) or not content:
-        raise ImageFileError(f"{name} does not map mask values to classes.", _JSON_HINT)
-    coloured = all(key.startswith("#") for key in content)
-    result: dict[int, int] = ColourValues() if coloured else {}
-    for key, label in content.items():
-        if not re.fullmatch("#[0-9a-fA-F]{6}" if coloured else "[0-9]{1,18}", key):
-            raise ImageFileError(f"{name} has the wrong mask value {key!r}.", _JSON_HINT)
-        value = int(key[1:], 16) if coloured else int(key)
-        if value in result:
-            raise ImageFileError(f"{name} lists the mask value {key!r} twice.", "Keep one.")
-        if not isinstance(label, int) or isinstance(label, bool) or label < 0:
-            raise ImageFileError(f"{name} gives {key!r} the class {label!r}.", _JSON_HINT)
-        result[value] = label
-    return result
 
 
 def _is_colour(raw: np.ndarray) -> bool:
@@ -235,36 +233,6 @@ def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
 def _present(array: np.ndarray) -> np.ndarray:
     parts = [np.unique(block) for block in _blocks(array)]
     return np.unique(np.concatenate(parts)) if parts else np.empty(0, array.dtype)
-
-
-def _table(
-    n_classes: int,
-    values: MaskValues,
-    unlabelled_value: int | None,
-    colours: Sequence[tuple[int, int, int]] | None,
-) -> dict[int, int]:
-    """Give the class of every value or packed colour that a file may hold."""
-    if values == "rgb":
-        return _colour_table(n_classes, colours)
-    if isinstance(values, Mapping):
-        wrong = [label for label in values.values() if not 0 <= label <= n_classes]
-        if wrong:
-            raise ImageFileError(
-                f"The mask values name class {wrong[0]}, but there are {n_classes} classes.",
-                f"Use 1 to {n_classes}, and 0 for not labelled.",
-            )
-        if unlabelled_value is None or isinstance(values, ColourValues):
-            return dict(values)
-        return {unlabelled_value: 0, **values}
-    if values == "one-based":
-        table = {value: value for value in range(n_classes + 1)}
-    elif values == "index":
-        table = {value: value + 1 for value in range(n_classes)}
-    else:
-        raise ImageFileError(f"Mask values {values!r} are not known.", f"Use {', '.join(_WORDS)}.")
-    if unlabelled_value is not None:
-        table[unlabelled_value] = 0
-    return table
 
 
 def _colour_table(n_classes: int, colours: Sequence[tuple[int, int, int]] | None) -> dict[int, int]:

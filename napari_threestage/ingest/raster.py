@@ -7,7 +7,6 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import imagecodecs
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
@@ -64,7 +63,8 @@ def _pillow_array(
     if image.format in ("JPEG", "MPO"):
         image = ImageOps.exif_transpose(image)
     if bits == 16 and kind != 0:
-        # Pillow would cut 16-bit colours to 8 bits.
+        import imagecodecs  # Pillow would cut 16-bit colours to 8 bits.
+
         array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
         return array[..., 0] if kind == 4 else array[..., :3]
     if image.mode in ("P", "PA"):

@@ -12,13 +12,14 @@ import xml.etree.ElementTree as ElementTree
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 
 from napari_threestage.errors import ImageFileError
 from napari_threestage.ingest.stored import DAMAGED, Stored, check_bomb
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import tifffile
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 """Endings of the files that `read_tiff` reads."""
@@ -74,6 +75,8 @@ def read_tiff(path: Path, palette_colours: bool) -> Stored:
         The file is cut off, lacks planes, holds none or claims too many pixels; other damage raises
         what the decoder raises.
     """
+    import tifffile  # here, so that a window which only lists kinds of files need not wait
+
     _check_chain(path)
     with _OneFile(io.FileIO(path)) as file, tifffile.TiffFile(file, _multifile=False) as tif:
         if not tif.series:

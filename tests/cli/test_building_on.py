@@ -32,6 +32,23 @@ def test_another_network_cannot_build_on_the_stages_of_a_run(
     assert len(list_runs(Project(begun))) == runs
 
 
+def test_other_classes_cannot_build_on_the_stages_of_a_run_but_new_names_can(
+    begun: Path, threestage: Callable[..., Result]
+) -> None:
+    project = Project(begun)
+    with project.editing():
+        project.set_class_table(project.class_table.rename(2, "crimson").recolour(3, (1, 2, 3)))
+        project.save()
+    result = threestage("run", begun, "--stages", "2", *TINY)
+    assert result.code == 0
+    assert "crimson" in result.out and "red" not in result.out.split()
+    with project.editing():
+        project.set_class_table(project.class_table.merge(3, into=1))
+        project.save()
+    refused = threestage("run", begun, "--stages", "2", *TINY)
+    assert "with other classes" in refused.sentence
+
+
 def test_a_run_carries_the_stages_it_builds_on(
     begun: Path, threestage: Callable[..., Result]
 ) -> None:

@@ -33,6 +33,7 @@ from PIL import Image
 from napari_threestage import jobs
 from napari_threestage.cli import training
 from napari_threestage.events import Finished, Progress
+from napari_threestage.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -296,7 +297,38 @@ def stop_after_stage_1(path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return latest(path)
 
 
-def test_a_run_does_not_go_on_with_other_ground_truth(
+def relabel(path: Path, folder: Path, pictures: Path, mask: np.ndarray) -> None:
+    """Replace the ground truth of the first picture."""
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(mask).save(folder / "picture0.png")
+    change = ("--images", pictures / "images/picture0.png", "--masks", folder)
+    assert call("import", path, *change, "--replace-masks").code == 0
+
+
+def test_a_run_goes_on_with_the_labels_it_began_with(
+    project: Path,
+    tmp_path: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threestage: Callable[..., Result],
+) -> None:
+    undisturbed = shutil.copytree(project, tmp_path / "undisturbed")
+    assert call("run", undisturbed, *TINY, "--quiet").code == 0
+    run = stop_after_stage_1(project, monkeypatch)
+    assert (run.state(), run.finished_stages()) == ("stopped", [1])
+    labels = fingerprint(project / "images")
+    relabel(project, tmp_path / "masks", pictures, 2 - draw_pair(0)[1])
+    assert fingerprint(project / "images") != labels
+    assert threestage("run", project, "--resume", "--quiet").code == 0
+    assert_same_outcome(outcome(project), outcome(undisturbed))
+    scores = [
+        json.loads((one.stage_path(3) / "metrics.json").read_text())
+        for one in (latest(project), latest(undisturbed))
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_a_run_without_labels_of_its_own_does_not_go_on_with_others(
     project: Path,
     tmp_path: Path,
     pictures: Path,
@@ -304,21 +336,41 @@ def test_a_run_does_not_go_on_with_other_ground_truth(
     threestage: Callable[..., Result],
 ) -> None:
     run = stop_after_stage_1(project, monkeypatch)
-    assert (run.state(), run.finished_stages()) == ("stopped", [1])
-    folder = tmp_path / "masks"
-    folder.mkdir()
+    shutil.rmtree(run.path / "truth")  # as earlier versions left it
     mask = draw_pair(0)[1]
-    Image.fromarray(2 - mask).save(folder / "picture0.png")
-    change = ("--images", pictures / "images/picture0.png", "--masks", folder)
-    kept = threestage("import", project, *change, "--json").document
-    assert "was kept" in kept["warnings"][0]
-    assert threestage("import", project, *change, "--replace-masks").code == 0
+    relabel(project, tmp_path / "masks", pictures, 2 - mask)
     refused = threestage("run", project, "--resume")
     assert "ground truth has changed" in refused.sentence
     assert events_of(project)[-1]["event"] == "failed"
-    Image.fromarray(mask).save(folder / "picture0.png")
-    assert threestage("import", project, *change, "--replace-masks").code == 0
+    relabel(project, tmp_path / "masks", pictures, mask)
     assert threestage("run", project, "--resume", "--quiet").code == 0
+
+
+def test_a_run_goes_on_in_its_own_classes(
+    project: Path,
+    tmp_path: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threestage: Callable[..., Result],
+) -> None:
+    test = ("--images", pictures / "test/images", "--masks", pictures / "test/masks")
+    assert threestage("import", project, *test, "--split", "validation").code == 0
+    undisturbed = shutil.copytree(project, tmp_path / "undisturbed")
+    assert call("run", undisturbed, *TINY, "--quiet").code == 0
+    stop_after_stage_1(project, monkeypatch)
+    opened = Project(project)
+    with opened.editing():
+        opened.set_class_table(opened.class_table.add("new").move(3, 0).rename(2, "crimson"))
+        opened.save()
+    assert threestage("run", project, "--resume", "--quiet").code == 0
+    run, other = latest(project), latest(undisturbed)
+    metrics = [(one.stage_path(3) / "metrics.json").read_text() for one in (run, other)]
+    assert metrics[0] == metrics[1] and "validation" in metrics[0]
+    for image_id in run.inputs.images:
+        mask = run.read_mask(3, image_id)
+        np.testing.assert_array_equal(mask, other.read_mask(3, image_id))
+        published = Project(project).read_labels(image_id, "stage-3")
+        np.testing.assert_array_equal(published, np.array([0, 2, 3, 1])[mask])
 
 
 def test_a_finished_run_is_not_resumed(finished: Path, threestage: Callable[..., Result]) -> None:

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 COMMANDS = (
     "init",
     "import",
+    "sample",
     "check",
     "export-masks",
     "run",
+    "pause",
+    "continue",
     "stop",
     "status",
     "evaluate",
@@ -135,14 +138,16 @@ def test_a_run_tells_its_events_as_json_lines(
     assert [event["event"] for event in result.events] == [
         "started",
         "stage_started",
+        "sampled",
         *["progress"] * 2,
+        "sampled",
         *["predicted"] * 8,
         "validated",
         "stage_finished",
         "finished",
     ]
     assert result.out == latest(project).events_path.read_text()
-    progress = result.events[3]
+    progress = result.events[4]
     assert (progress["stage"], progress["step"], progress["steps"]) == (1, 2, 2)
     assert progress["losses"]["segmentation"] > 0
     assert progress["memory"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -524,3 +525,29 @@ def test_other_axes_are_a_sentence(tmp_path: Path) -> None:
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
     with pytest.raises(ImageFileError, match="Allowed are t c z y x"):
         load_image(tmp_path / "a.zarr")
+
+
+def test_images_are_recorded_in_the_order_of_their_files(
+    small_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, folder = tmp_path / "first" / "z.png", tmp_path / "later"
+    save(first, pixels(99)[0])
+    import_images(small_project, [first], None, ImportOptions())
+    names = [f"a{number}" for number in range(4)]
+    for number, name in enumerate(names):
+        save(folder / f"{name}.png", pixels(number)[0])
+    add_image, later = Project.add_image, [threading.Event() for _ in names]
+    later[-1].set()
+
+    def last_first(project: Project, name: str, *rest: Any) -> Any:
+        place = names.index(name)
+        assert later[place].wait(30)
+        added = add_image(project, name, *rest)
+        if place:
+            later[place - 1].set()
+        return added
+
+    monkeypatch.setattr(Project, "add_image", last_first)
+    import_images(small_project, [folder], None, ImportOptions())
+    recorded = [record.name for record in Project(small_project.path).images.values()]
+    assert recorded == ["z", *names]

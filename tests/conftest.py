@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,17 @@ from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+TESTS = Path(__file__).parent
+WINDOW = TESTS / "widgets"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests of the window share no process with those that load torch: it would crash."""
+    expression = config.getoption("markexpr")
+    window_only = "gui" in expression and "not gui" not in expression
+    elsewhere = collection_path != WINDOW and WINDOW not in collection_path.parents
+    return True if window_only and elsewhere and collection_path.parent != TESTS.parent else None
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ if [ $gui = no ]; then
 fi
 say "pytest: the GUI tests, on a virtual display"
 code=0
-QT_API=pyqt6 PYTEST_QT_API=pyqt6 xvfb-run -a -s "-screen 0 1280x1024x24" \
+QT_API=pyqt6 PYTEST_QT_API=pyqt6 xvfb-run -a -s "-screen 0 1366x768x24" \
     .venv/bin/python -m pytest --timeout 600 -m "gui and not slow and not gpu" || code=$?
 case $code in
 0) ;;

@@ -1,0 +1,1 @@
+"""The dock in napari: a client of the core and of the command, without torch."""

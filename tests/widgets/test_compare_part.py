@@ -1,0 +1,145 @@
+"""The part Compare over the layers of a viewer without a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari_helpers import make_project
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
+from run_helpers import make_run
+
+from napari_threestage.widgets.compare_part import ComparePart
+from napari_threestage.widgets.layers import ProjectLayers
+from napari_threestage.widgets.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from napari_threestage.project import Project
+    from napari_threestage.runs import Run
+    from napari_threestage.widgets.content import ImageContent
+
+pytestmark = pytest.mark.gui
+
+
+class Bench(QObject):
+    """What Compare needs of the workbench; its background works at once."""
+
+    ticked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.viewer = ViewerModel()
+        self.layers = ProjectLayers(self.viewer)
+        self.session = Session(self._work)
+        self.session.image_shown.connect(self._show)
+        self.session.masks_read.connect(self.layers.show_masks)
+
+    def _work(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None] = lambda result: None,
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        done(work())
+
+    def _show(self, content: ImageContent | None) -> None:
+        if content is None or self.session.project is None:
+            self.layers.blank()
+        else:
+            self.layers.show(content, self.session.project.classes, editable=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def bench(qtbot: Any, project: Project) -> Iterator[Bench]:
+    bench = Bench()
+    assert bench.session.open(project.path)
+    yield bench
+    assert bench.session.close()
+
+
+def with_masks(project: Project, stages: int, images: int = 2) -> Run:
+    """A run with masks of some images, as confident as the image is far down the list."""
+    run = make_run(project)
+    for stage in range(1, stages + 1):
+        for place, image_id in enumerate(list(project.images)[:images], 1):
+            mask = np.full((64, 64), 2, np.uint8)
+            run.write_mask(stage, image_id, mask, np.full((64, 64), 51 * place, np.uint8), "yx")
+    return run
+
+
+def show(bench: Bench, qtbot: Any) -> ComparePart:
+    part = ComparePart(bench)
+    qtbot.addWidget(part)
+    part.resize(340, 600)
+    part.show()
+    return part
+
+
+def test_the_confidence_that_was_chosen_is_shown_of_the_next_image_too(
+    bench: Bench, project: Project, qtbot: Any
+) -> None:
+    bench.session.runs.follow(with_masks(project, stages=2))
+    part = show(bench, qtbot)
+    box = part.findChild(QComboBox, "confidence")
+    box.setCurrentIndex(2)
+    box.activated.emit(2)
+    assert (bench.layers.find("confidence", 2).data == 51).all()
+    first, second, third, _ = project.images
+    bench.session.show(second)
+    bench.ticked.emit()
+    assert box.currentText() == "Stage 2"
+    assert (bench.layers.find("confidence", 2).data == 102).all()
+    assert "20 %" not in part._describe((5.0, 5.0)) and "40 %" in part._describe((5.0, 5.0))
+
+    bench.session.show(third)  # has no masks
+    bench.ticked.emit()
+    assert bench.layers.find("confidence", 2) is None
+    bench.session.show(first)
+    bench.ticked.emit()
+    assert box.currentText() == "Stage 2"
+    assert (bench.layers.find("confidence", 2).data == 51).all()
+    box.setCurrentIndex(0)
+    box.activated.emit(0)
+    bench.session.show(second)
+    assert bench.layers.find("confidence", 2) is None
+
+
+def test_a_deleted_class_under_the_cursor_is_nothing(
+    bench: Bench, project: Project, qtbot: Any
+) -> None:
+    bench.session.runs.follow(with_masks(project, stages=1))
+    part = show(bench, qtbot)
+    assert "cell" in part._describe((5.0, 5.0))
+    bench.session.content.masks[1][:] = 9
+    assert "Stage 1: –" in part._describe((5.0, 5.0))
+
+
+def test_another_run_is_chosen_and_the_one_that_trains_found_again(
+    bench: Bench, project: Project, qtbot: Any
+) -> None:
+    earlier, going = with_masks(project, stages=1), make_run(project, alive=True)
+    bench.session.runs.follow(going)
+    part = show(bench, qtbot)
+    box = part.findChild(QComboBox, "run_choice")
+    back = part.findChild(QPushButton, "show_going_run")
+    assert box.count() == 2 and "running" in box.currentText() and not back.isVisible()
+    box.setCurrentIndex(1)
+    box.activated.emit(1)
+    assert bench.session.runs.run.id == earlier.id and bench.session.runs.active
+    bench.ticked.emit()
+    assert part.findChild(QCheckBox, "show_stage_1").isChecked()
+    assert back.isVisible()
+    back.click()
+    assert bench.session.runs.run.id == going.id and not back.isVisible()
+    assert "running" in box.currentText()

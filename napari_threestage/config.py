@@ -193,6 +193,14 @@ class InferenceConfig(Section):
         return halo
 
 
+class LiveConfig(Section):
+    """Looks at the segmenter while it trains; they change nothing of what it learns."""
+
+    every_seconds: Positive = Field(15.0, description="at least; they take 5 % of the time at most")
+    images: int = Field(4, ge=0, description="a window of each of so many images; 0 = off")
+    window: int = Field(256, ge=1, description="longest side in pixels")
+
+
 class Config(Section):
     """A whole recipe."""
 
@@ -205,6 +213,7 @@ class Config(Section):
     teacher: TeacherConfig = TeacherConfig()
     stages: StagesConfig = StagesConfig()
     inference: InferenceConfig = InferenceConfig()
+    live: LiveConfig = LiveConfig()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = Field(0, ge=0, description="CPU threads; 0 = all cores but one")
     checkpoint_seconds: float = Field(60.0, gt=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+LAST_BYTES = 2**16  # events are far shorter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +88,43 @@ class Predicted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampled(Event):
+    """What the segmenter in training thinks of a few windows; its masks are on disk.
+
+    Scores are over the windows that have ground truth, `on` says of which images: validation or
+    labelled.  A window has image, plane (its outer indices), y, x, height and width.
+    """
+
+    kind = "sampled"
+    stage: int
+    step: int
+    on: str
+    miou: float | None
+    iou: dict[str, float | None]
+    windows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused(Event):
+    """The run holds in place, on request, until it is asked to go on or to end."""
+
+    kind = "paused"
+    stage: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continued(Event):
+    """A paused run goes on."""
+
+    kind = "continued"
+    stage: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageFinished(Event):
-    """A stage is complete: model, scores and pseudo-masks are on disk."""
+    """A stage is complete: model, scores and pseudo-masks are on disk; pauses do not count."""
 
     kind = "stage_finished"
     stage: int
@@ -138,6 +176,9 @@ KINDS: dict[str, type[Event]] = {
         Progress,
         Validated,
         Predicted,
+        Sampled,
+        Paused,
+        Continued,
         StageFinished,
         Warned,
         Finished,
@@ -169,3 +210,18 @@ def read_events(path: Path) -> Iterator[Event]:
             event = parse_event(line)
             if event is not None:
                 yield event
+
+
+def last_event(path: Path) -> Event | None:
+    """Return the last event of a file; most often only the end of the file is read."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for length in (LAST_BYTES, size):
+            file.seek(max(0, size - length))
+            for line in reversed(file.read().decode(errors="replace").splitlines()):
+                event = parse_event(line)
+                if event is not None:
+                    return event
+    return None

@@ -2,6 +2,7 @@
 
 The folder is the protocol between the trainer and everyone else: ``process.json`` says who trains,
 ``heartbeat`` that it lives, ``events.jsonl`` what happens, ``control.json`` what it is asked to do.
+The labels that it learns from lie in ``truth``, so that nobody changes them while it trains.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_threestage import store
 from napari_threestage.config import Config, read_config
@@ -21,18 +25,20 @@ from napari_threestage.events import (
     Event,
     Failed,
     Finished,
+    Paused,
     StageFinished,
     StoppedEvent,
+    last_event,
     read_events,
 )
+from napari_threestage.files import read_tail
 from napari_threestage.locks import is_alive, is_local, this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
-
+    from napari_threestage.classes import ClassTable
     from napari_threestage.project import Project
 
 
@@ -54,7 +60,7 @@ class RunInputs:
     pixels
         Labelled pixels of each class.
     classes
-        Names and colours, in order.
+        Names, colours and ids, in order; runs of older versions have no ids.
     """
 
     images: dict[str, str]
@@ -100,6 +106,7 @@ class Run:
         config: Config,
         inputs: RunInputs,
         earlier_stages: Sequence[Path] = (),
+        truths: Mapping[str, np.ndarray] | None = None,
     ) -> Run:
         """Make the folder of a new run, named by the time (UTC) and the preset.
 
@@ -108,6 +115,8 @@ class Run:
         earlier_stages
             Folders of the stages that the run builds on; they are copied, so that the run stands
             for itself.
+        truths
+            Ground truth by image id, as indices of the run's classes.
         """
         stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{config.preset}"
         number, path = 1, project.path / "runs" / stem
@@ -117,6 +126,8 @@ class Run:
         path.mkdir(parents=True)
         for folder in earlier_stages:
             shutil.copytree(folder, path / folder.name)
+        for image_id, truth in (truths or {}).items():
+            _write_truth(path, image_id, truth)
         store.write_json(path / "inputs.json", asdict(inputs))
         # Last, as a folder with a configuration is a run.
         store.write_json(path / "config.json", config.model_dump(mode="json"))
@@ -132,6 +143,11 @@ class Run:
         """The file that grows by one line an event."""
         return self.path / "events.jsonl"
 
+    @property
+    def class_ids(self) -> list[int]:
+        """Ids of the run's classes, in order; runs of older versions count from 1."""
+        return [entry.get("id", place) for place, entry in enumerate(self.inputs.classes, 1)]
+
     def stage_path(self, stage: int) -> Path:
         """Folder of a stage."""
         return self.path / f"stage-{stage}"
@@ -146,6 +162,25 @@ class Run:
             int(path.parent.name.removeprefix("stage-"))
             for path in self.path.glob("stage-*/metrics.json")
         )
+
+    def write_truth(self, image_id: str, truth: np.ndarray) -> None:
+        """Freeze the ground truth of an image: 0 = not labelled, 1..C of the run's classes."""
+        _write_truth(self.path, image_id, truth)
+
+    def read_truth(self, image_id: str) -> np.ndarray | None:
+        """Return the frozen ground truth of an image; runs of older versions have none."""
+        path = self.path / "truth" / image_id
+        return store.read_map(path) if store.has_map(path) else None
+
+    def write_sample(self, stage: int, image_id: str, mask: np.ndarray) -> None:
+        """Keep what the segmenter in training thinks of a window (H, W), 1..C."""
+        path = self.stage_path(stage) / "samples" / image_id
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.write_map(path, mask, "yx")
+
+    def read_sample(self, stage: int, image_id: str) -> np.ndarray:
+        """Return the latest mask of a window; its place is in the event."""
+        return store.read_map(self.stage_path(stage) / "samples" / image_id)
 
     def write_mask(
         self, stage: int, image_id: str, mask: np.ndarray, confidence: np.ndarray, axes: str
@@ -188,22 +223,40 @@ class Run:
         (self.path / "heartbeat").touch()
 
     def request_stop(self) -> None:
-        """Ask the trainer to save and end."""
+        """Ask the trainer to save and end, also while it is paused."""
         store.write_json(self.path / "control.json", {"command": "stop"})
 
-    def stop_requested(self) -> bool:
-        """Whether somebody asked for the end."""
-        return (self.path / "control.json").exists()
+    def request_pause(self) -> None:
+        """Ask the trainer to hold in place; a request to end stays."""
+        if self.command() != "stop":
+            store.write_json(self.path / "control.json", {"command": "pause"})
+
+    def request_continue(self) -> None:
+        """Take a request to pause back; one to end stays."""
+        if self.command() == "pause":
+            (self.path / "control.json").unlink(missing_ok=True)
+
+    def command(self) -> str | None:
+        """Return what somebody asks the trainer to do: ``stop``, ``pause`` or nothing."""
+        try:
+            content = json.loads((self.path / "control.json").read_text())
+            return "pause" if content["command"] == "pause" else "stop"
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return "stop"  # the safer guess: nothing is lost by it
 
     def state(self) -> str:
-        """Return ``running``, ``finished``, ``stopped``, ``failed`` or ``interrupted``."""
-        if self.is_running():
-            return "running"
+        """Return ``running``, ``paused``, ``finished``, ``stopped``, ``failed``, ``interrupted``.
+
+        A run that is asked to pause is ``running`` until its trainer holds.
+        """
+        running = self.is_running()
+        last = last_event(self.events_path)
+        if running:
+            return "paused" if isinstance(last, Paused) else "running"
         ends = {Finished: "finished", StoppedEvent: "stopped", Failed: "failed"}
-        last = "interrupted"
-        for event in read_events(self.events_path):
-            last = ends.get(type(event), "interrupted")
-        return last
+        return ends.get(type(last), "interrupted")
 
     def is_running(self) -> bool:
         """Whether the process that trains this run is alive.
@@ -211,12 +264,16 @@ class Run:
         On this host its process tells, on another one its heartbeat.
         """
         try:
-            process = json.loads((self.path / "process.json").read_text())
+            process = self.process()
             if is_local(process):
                 return is_alive(process)
             return time.time() - (self.path / "heartbeat").stat().st_mtime < SILENCE_SECONDS
         except (OSError, ValueError):
             return False
+
+    def process(self) -> Any:
+        """Return `locks.this_process` of the trainer; OSError or ValueError when there is none."""
+        return json.loads((self.path / "process.json").read_text())
 
     def leave_process(self) -> None:
         """Note that no process trains the run any more."""
@@ -226,6 +283,16 @@ class Run:
         """Return how long each finished stage took."""
         events = read_events(self.events_path)
         return {event.stage: event.seconds for event in events if isinstance(event, StageFinished)}
+
+    def log_text(self, limit: int = 200_000) -> str:
+        """Return the end of what the trainer's processes printed and of its log."""
+        texts = [read_tail(path, limit) for path in (*self.output_paths(), self.path / "log.txt")]
+        return "\n".join(text.rstrip("\n") for text in texts if text)[-limit:]
+
+    def output_paths(self) -> list[Path]:
+        """Return what each of the run's processes printed: ``output.txt``, ``output-2.txt``, …."""
+        paths = self.path.glob("output*.txt")
+        return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
 def list_runs(project: Project) -> list[Run]:
@@ -259,3 +326,24 @@ def find_run(project: Project, run_id: str | None = None) -> Run:
             f"Start one: threestage run {project.path}",
         )
     return chosen[-1]
+
+
+def indices_between(ids: Sequence[int], others: Sequence[int] | ClassTable) -> np.ndarray:
+    """Return a table: ``table[labels]`` are indices of other classes, 0 for what those lack.
+
+    Parameters
+    ----------
+    ids
+        Ids of the classes of the labels, in their order.
+    others
+        Ids of the others, or the classes of a project, which know what became of former ones.
+    """
+    if not isinstance(others, Sequence):
+        return others.indices(np.array([0, *ids]))
+    places = {class_id: place for place, class_id in enumerate(others, 1)}
+    return np.array([0, *(places.get(class_id, 0) for class_id in ids)], np.uint8)
+
+
+def _write_truth(path: Path, image_id: str, truth: np.ndarray) -> None:
+    (path / "truth").mkdir(exist_ok=True)
+    store.write_map(path / "truth" / image_id, truth, "tzyx"[-truth.ndim :])

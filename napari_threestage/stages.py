@@ -11,6 +11,8 @@ from napari_threestage.errors import ConfigError
 if TYPE_CHECKING:
     from napari_threestage.config import Config
 
+SELF_TRAINING_COST = 2.5  # a step of stage 2 and later against one of stage 1, about
+
 
 @dataclass(frozen=True)
 class StageSpec:

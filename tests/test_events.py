@@ -11,17 +11,22 @@ import pytest
 
 from napari_threestage.events import (
     KINDS,
+    LAST_BYTES,
+    Continued,
     Event,
     Failed,
     Finished,
+    Paused,
     Predicted,
     Progress,
+    Sampled,
     StageFinished,
     StageStarted,
     Started,
     StoppedEvent,
     Validated,
     Warned,
+    last_event,
     parse_event,
     read_events,
 )
@@ -44,6 +49,16 @@ EVENTS: list[Event] = [
     PROGRESS,
     Validated(stage=1, on="labelled", miou=None, iou={"é": 0.5, "b": None}, accuracy=0.25),
     Predicted(stage=1, image="a-1", done=1, total=2),
+    Sampled(
+        stage=2,
+        step=7,
+        on="validation",
+        miou=0.5,
+        iou={"a": 0.5, "b": None},
+        windows=[{"image": "a-1", "plane": [3], "y": 0, "x": 8, "height": 16, "width": 16}],
+    ),
+    Paused(stage=1, step=5),
+    Continued(stage=1, step=5),
     StageFinished(stage=1, seconds=1.5),
     Warned(message='"quoted"\nsecond line'),
     Finished(run="r", seconds=2.5),
@@ -104,3 +119,14 @@ def test_a_file_is_read_to_its_last_whole_line(tmp_path: Path) -> None:
     assert list(read_events(path)) == EVENTS
     path.write_bytes(b"\xff\xfe\0\n" + lines[0].encode() + b"\n")
     assert list(read_events(path)) == EVENTS[:1]
+
+
+def test_the_last_event_of_a_file_is_found_behind_all_that_follows(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    assert last_event(path) is None
+    path.write_text("")
+    assert last_event(path) is None
+    path.write_text("".join(f"{event.to_json()}\n" for event in EVENTS) + '{"event": "fin')
+    assert last_event(path) == EVENTS[-1]
+    path.write_text(PROGRESS.to_json() + "\n" + "x" * LAST_BYTES + "\n")
+    assert last_event(path) == PROGRESS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 from napari_threestage.config import load_config
 from napari_threestage.errors import ProjectError
 from napari_threestage.events import (
+    Continued,
     Event,
     Failed,
     Finished,
+    Paused,
     StageFinished,
     Started,
     StoppedEvent,
@@ -21,7 +24,7 @@ from napari_threestage.events import (
     read_events,
 )
 from napari_threestage.locks import this_process
-from napari_threestage.runs import Run, RunInputs, find_run, list_runs
+from napari_threestage.runs import Run, RunInputs, find_run, indices_between, list_runs
 
 if TYPE_CHECKING:
     from napari_threestage.project import Project
@@ -143,13 +146,47 @@ def test_a_run_whose_process_is_gone_is_interrupted(run: Run, process: str) -> N
 
 
 def test_a_stop_is_asked_for_once_and_forgotten_by_the_next_process(run: Run) -> None:
-    assert not run.stop_requested()
+    assert run.command() is None
     run.request_stop()
-    assert run.stop_requested()
+    assert run.command() == "stop"
     run.enter_process()
-    assert not run.stop_requested()
+    assert run.command() is None
     run.beat()
     assert (run.path / "heartbeat").exists()
+
+
+def test_a_pause_can_be_taken_back_and_a_stop_cannot(run: Run) -> None:
+    run.request_continue()  # nothing to take back
+    run.request_pause()
+    assert run.command() == "pause"
+    run.request_continue()
+    assert run.command() is None
+    run.request_pause()
+    run.request_stop()
+    assert run.command() == "stop"
+    run.request_pause()
+    run.request_continue()
+    assert run.command() == "stop"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"command": 3}', '{"command": "stop"}'])
+def test_a_request_that_cannot_be_read_is_one_to_end(run: Run, content: str) -> None:
+    (run.path / "control.json").write_text(content)
+    assert run.command() == "stop"
+
+
+def test_a_run_is_paused_while_its_trainer_holds(run: Run) -> None:
+    run.record(STARTED)
+    run.enter_process()
+    run.request_pause()
+    assert run.state() == "running"
+    run.record(Paused(stage=1, step=2))
+    assert run.state() == "paused"
+    run.record(Continued(stage=1, step=2))
+    assert run.state() == "running"
+    run.record(Paused(stage=1, step=2))
+    run.leave_process()
+    assert run.state() == "interrupted"
 
 
 def test_an_event_after_half_a_line_is_not_lost(run: Run) -> None:
@@ -161,7 +198,53 @@ def test_an_event_after_half_a_line_is_not_lost(run: Run) -> None:
     assert list(read_events(run.events_path)) == [STARTED, FAILED, FINISHED]
 
 
+# --- labels and classes -----------------------------------------------------------------------
+
+
+def test_frozen_labels_come_back(small_project: Project) -> None:
+    truth = np.random.default_rng(0).integers(0, 3, (2, 5, 6), np.uint8)
+    run = Run.create(small_project, load_config(), INPUTS, truths={"a-1": truth})
+    np.testing.assert_array_equal(run.read_truth("a-1"), truth)
+    assert run.read_truth("b-2") is None
+    run.write_truth("b-2", truth[0])
+    np.testing.assert_array_equal(run.read_truth("b-2"), truth[0])
+
+
+def test_a_run_without_ids_counts_its_classes_from_1(run: Run, small_project: Project) -> None:
+    assert run.class_ids == [1]
+    classes = [{"name": "a", "color": [0, 0, 0], "id": 7}, {"name": "b", "color": [1, 1, 1]}]
+    other = Run.create(small_project, run.config, replace(INPUTS, classes=classes))
+    assert other.class_ids == [7, 2]
+
+
+def test_indices_of_some_classes_become_those_of_others() -> None:
+    table = indices_between([5, 2, 9], [2, 3, 5])
+    np.testing.assert_array_equal(table[np.array([[0, 1], [2, 3]])], [[0, 3], [1, 0]])
+    np.testing.assert_array_equal(indices_between([1, 2], [1, 2]), [0, 1, 2])
+
+
+def test_a_merged_class_is_seen_as_the_one_that_it_is_now(small_project: Project) -> None:
+    table = small_project.class_table.add("dust").merge(3, into=1).move(1, 9)
+    np.testing.assert_array_equal(indices_between([1, 2, 3], table), [0, 2, 1, 2])
+    np.testing.assert_array_equal(indices_between([2, 8], table), [0, 1, 0])
+
+
+def test_a_run_has_what_all_its_processes_printed(run: Run) -> None:
+    assert run.log_text() == ""
+    for name, text in (("output.txt", "one\n"), ("output-10.txt", "ten"), ("output-2.txt", "two")):
+        (run.path / name).write_text(text)
+    (run.path / "log.txt").write_text("Traceback\n")
+    assert run.log_text() == "one\ntwo\nten\nTraceback"
+    assert run.log_text(limit=5).strip() == "back"
+
+
 # --- stages -----------------------------------------------------------------------------------
+
+
+def test_a_sample_replaces_the_one_before(run: Run) -> None:
+    for value in (1, 2):
+        run.write_sample(2, "a-1", np.full((4, 5), value, np.uint8))
+        assert run.read_sample(2, "a-1").tolist() == [[value] * 5] * 4
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (2, 5, 6), (2, 3, 5, 6)])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import platform
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
 import psutil
 import torch
 
@@ -29,6 +34,36 @@ def choose_device(name: str = "auto") -> torch.device:
             "Use --device auto or --device cpu; threestage doctor shows what there is.",
         ) from error
     return device
+
+
+def list_devices() -> list[dict[str, Any]]:
+    """Return the devices there are, the CPU first: id, name, and cores or bytes of memory."""
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count()
+    devices: list[dict[str, Any]] = [{"id": "cpu", "name": _cpu_name(), "cores": cores}]
+    for number in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(number)
+        devices.append(
+            {"id": f"cuda:{number}", "name": found.name, "memory": int(found.total_memory)}
+        )
+    if torch.backends.mps.is_available():
+        # Its memory is that of the whole machine.
+        memory = int(psutil.virtual_memory().total)
+        devices.append({"id": "mps", "name": "Apple GPU", "memory": memory})
+    return devices
+
+
+def default_device() -> str:
+    """Return the id, as in `list_devices`, of the device that ``auto`` takes."""
+    device = choose_device()
+    return "cuda:0" if device.type == "cuda" else device.type
+
+
+def _cpu_name() -> str:
+    with suppress(OSError):  # only Linux has the file; there, the other two tell the kind alone
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "CPU"
 
 
 def default_threads() -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from napari_threestage.planes import planes_of
+from napari_threestage.runs import indices_between
 from napari_threestage.training.batches import Sample
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ class SampleSet:
     Parameters
     ----------
     project
-        Where images and ground truth come from.
+        Where the images come from.
     run
-        Says which images; keeps the cache file when they do not fit `cache_gigabytes`.
+        Says which images and has their ground truth; keeps the cache file when the images do not
+        fit `cache_gigabytes`.
     """
 
     def __init__(self, project: Project, run: Run) -> None:
@@ -48,7 +50,8 @@ class SampleSet:
                 run.inputs.normalisation,
             )
             labelled = record.id in run.inputs.labels
-            truths = _planes(project.read_labels(record.id) if labelled else None, record.n_planes)
+            truth = frozen_truth(project, run, record.id) if labelled else None
+            truths = _planes(truth, record.n_planes)
             for number, (image, truth) in enumerate(zip(images, truths, strict=True)):
                 tensor = self._keep(image, f"{record.id}-{number}")
                 self.samples.append(Sample(tensor, _as_target(truth)))
@@ -70,6 +73,22 @@ class SampleSet:
         if self._cache is None:
             return torch.from_numpy(np.ascontiguousarray(image))
         return torch.from_numpy(_on_disk(image, self._cache / f"{name}.npy"))
+
+
+def frozen_truth(project: Project, run: Run, image_id: str) -> np.ndarray | None:
+    """Return the ground truth that a run was made with; older runs take it from the project."""
+    truth = run.read_truth(image_id)
+    return present_truth(project, run, image_id) if truth is None else truth
+
+
+def present_truth(project: Project, run: Run, image_id: str) -> np.ndarray | None:
+    """Return an image's ground truth as it is now, as indices of the run's classes."""
+    truth = project.read_labels(image_id)
+    ids = [entry.id for entry in project.classes]
+    if truth is None or ids == run.class_ids:
+        return truth
+    mapped: np.ndarray = indices_between(ids, run.class_ids)[truth]
+    return mapped
 
 
 def _on_disk(image: np.ndarray, path: Path) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from napari_threestage.check import plan_run
 from napari_threestage.errors import NotReadyError
+from napari_threestage.files import write_json
 from napari_threestage.inference.device import choose_device, default_threads
 from napari_threestage.project import content_hash
 from napari_threestage.runs import Run, RunInputs, list_runs
@@ -15,6 +17,8 @@ from napari_threestage.training.weights import find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy as np
 
     from napari_threestage.config import Config
     from napari_threestage.project import Project
@@ -42,10 +46,11 @@ def prepare_run(
     config = config.model_copy(update={"network": network, "threads": threads})
     if base:
         _check_base(project, config, base)
+    truths = _present_truths(project, plan.labelled)
     warnings = [f"{problem.message} {problem.fix}" for problem in plan.problems]
     inputs = RunInputs(
         images={i: project.images[i].sha256 for i in sorted(plan.labelled + plan.unlabelled)},
-        labels=label_hashes(project, plan.labelled),
+        labels={image_id: content_hash(truth) for image_id, truth in truths.items()},
         pixels=plan.pixels,
         classes=[entry.model_dump() for entry in project.classes],
         channels=project.channels,
@@ -61,16 +66,28 @@ def prepare_run(
         based_on=base.id if base else None,
     )
     earlier = [base.stage_path(stage) for stage in range(1, stages[0])] if base else []
-    return Run.create(project, config, inputs, earlier)
+    run = Run.create(project, config, inputs, earlier, truths)
+    if base:
+        _rename_scores(run, base, stages[0])
+    return run
 
 
-def label_hashes(project: Project, image_ids: Iterable[str]) -> dict[str, str]:
-    """Return the hash of each image's ground truth."""
-    hashes = {}
-    for image_id in sorted(image_ids):
-        truth = project.read_labels(image_id)
-        hashes[image_id] = "" if truth is None else content_hash(truth)
-    return hashes
+def _present_truths(project: Project, image_ids: Iterable[str]) -> dict[str, np.ndarray]:
+    found = ((image_id, project.read_labels(image_id)) for image_id in sorted(image_ids))
+    return {image_id: truth for image_id, truth in found if truth is not None}
+
+
+def _rename_scores(run: Run, base: Run, first_stage: int) -> None:
+    """Let the scores of the stages that were copied say the present names of the classes."""
+    names, old = ([entry["name"] for entry in one.inputs.classes] for one in (run, base))
+    present = dict(zip(old, names, strict=True))
+    for stage in range(1, first_stage) if names != old else ():
+        path = run.stage_path(stage) / "metrics.json"
+        metrics = json.loads(path.read_text())
+        for scores in metrics.values():
+            scores["iou"] = {present[name]: value for name, value in scores["iou"].items()}
+            scores["absent"] = [present[name] for name in scores["absent"]]
+        write_json(path, metrics)
 
 
 def _run_to_build_on(project: Project, first_stage: int, images: Iterable[str]) -> Run | None:
@@ -91,12 +108,11 @@ def _run_to_build_on(project: Project, first_stage: int, images: Iterable[str]) 
 def _check_base(project: Project, config: Config, base: Run) -> None:
     """Refuse to build on a run whose network or classes the new stages could not take over."""
     same_weights = config.network.model_copy(update={"weights": base.config.network.weights})
-    classes = [entry.model_dump(mode="json") for entry in project.classes]
     if same_weights != base.config.network:
         what = "another network"
     elif (project.channels, project.n_channels) != (base.inputs.channels, base.inputs.n_channels):
         what = "other channels"
-    elif classes != base.inputs.classes:
+    elif [entry.id for entry in project.classes] != base.class_ids:
         what = "other classes"
     else:
         return

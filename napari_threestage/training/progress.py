@@ -11,21 +11,35 @@ import torch
 
 from napari_threestage.errors import ThreeStageError
 from napari_threestage.events import Progress
+from napari_threestage.stages import SELF_TRAINING_COST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_threestage.config import Config
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.loop import StageTrainer
 
-SELF_TRAINING_COST = 2.5  # a step of stage 2 against one of stage 1, until it is measured
-
 
 class ProgressMeter:
-    """Sums the losses on the device and reads them only when an event is due."""
+    """Sums the losses on the device and reads them only when an event is due.
 
-    def __init__(self, config: Config, table: Sequence[StageSpec], device: torch.device) -> None:
+    Parameters
+    ----------
+    config, table, device
+        The recipe, the stages of the run and where they are trained.
+    clock
+        Seconds that do not run on during a pause.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        table: Sequence[StageSpec],
+        device: torch.device,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._interval = config.progress_seconds
         self._table = list(table)
         self._device = device
@@ -36,7 +50,7 @@ class ProgressMeter:
         self._spec = spec
         self._sums: dict[str, torch.Tensor] = {}
         self._since = step
-        self._begun = time.monotonic()
+        self._begun = self._clock()
 
     def add(self, losses: dict[str, torch.Tensor], trainer: StageTrainer) -> Progress | None:
         """Count a step; return an event when it is time for one.
@@ -48,7 +62,7 @@ class ProgressMeter:
         """
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
-        elapsed = time.monotonic() - self._begun
+        elapsed = self._clock() - self._begun
         if elapsed < self._interval and not trainer.done:
             return None
         steps = trainer.step - self._since

@@ -7,14 +7,12 @@ after any interruption: what is finished is skipped, the rest goes on from the l
 from __future__ import annotations
 
 import os
-import time
 import traceback
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_threestage import store
-from napari_threestage.compare import Confusion, Scores
 from napari_threestage.errors import (
     NotReadyError,
     OutOfMemoryError,
@@ -25,29 +23,31 @@ from napari_threestage.events import (
     Event,
     Failed,
     Finished,
-    Predicted,
     StageFinished,
     StageStarted,
     Started,
-    StoppedEvent,
     Validated,
     Warned,
 )
 from napari_threestage.inference.device import choose_device, describe_device
 from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
+from napari_threestage.project import content_hash
 from napari_threestage.stages import stage_table
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
-from napari_threestage.training.data import SampleSet
+from napari_threestage.training.control import Control
+from napari_threestage.training.data import SampleSet, present_truth
 from napari_threestage.training.heartbeat import Heartbeat
+from napari_threestage.training.live import LiveSamples
 from napari_threestage.training.loop import StageTrainer
+from napari_threestage.training.masks import MaskWriter
 from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network, build_own_blocks
-from napari_threestage.training.prepare import label_hashes
 from napari_threestage.training.progress import ProgressMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_threestage.compare import Scores
     from napari_threestage.project import Project
     from napari_threestage.runs import Run
     from napari_threestage.stages import StageSpec
@@ -113,65 +113,58 @@ class _Execution:
     def __init__(
         self, project: Project, run: Run, on_event: OnEvent, should_stop: Callable[[], bool]
     ) -> None:
-        self.project, self.run, self._on_event, self._should_stop = (
-            project,
-            run,
-            on_event,
-            should_stop,
-        )
+        self.project, self.run, self._on_event = project, run, on_event
         self.config, self.inputs = run.config, run.inputs
         self.device = choose_device(run.inputs.device)
-        self.place = (run.inputs.first_stage, 0)
+        self.control = Control(run, self.emit, should_stop)
+        self.masks = MaskWriter(project, run, self.emit, self.control.obey)
         torch.set_num_threads(run.inputs.threads)
         if self.device.type == "cpu":
             _be_nice()
 
     def all_stages(self) -> None:
-        begun = time.monotonic()
+        begun = self.control.clock()
         done = self.run.finished_stages()
         table = stage_table(self.config, self.inputs.last_stage)[self.inputs.first_stage - 1 :]
         self._check_inputs()
         self.emit(self._started(table, resumed=self.run.events_path.exists()))
         for warning in self.inputs.warnings:
             self.emit(Warned(message=warning))
-        self.meter = ProgressMeter(self.config, table, self.device)
+        self.meter = ProgressMeter(self.config, table, self.device, self.control.clock)
         data = SampleSet(self.project, self.run)
+        self.live = LiveSamples(self.project, self.run, self.emit)
         try:
             for spec in table:
                 if spec.number not in done:
                     self._stage(spec, data)
         finally:
             data.close()
-        self.emit(Finished(run=self.run.id, seconds=time.monotonic() - begun))
+        self.emit(Finished(run=self.run.id, seconds=self.control.clock() - begun))
 
     def emit(self, event: Event) -> None:
         self.run.record(event)
         self._on_event(event)
 
-    def check_stop(self) -> None:
-        """Raise `Stopped` when the run is asked to end."""
-        if self._should_stop() or self.run.stop_requested():
-            self.emit(StoppedEvent(run=self.run.id, stage=self.place[0], step=self.place[1]))
-            raise Stopped
-
     def _stage(self, spec: StageSpec, data: SampleSet) -> None:
         """Train, then write the stage's model, pseudo-masks and scores; the scores come last."""
-        begun = time.monotonic()
-        self.place = (spec.number, 0)
+        begun = self.control.clock()
+        self.control.place = (spec.number, 0)
         self.run.stage_path(spec.number).mkdir(exist_ok=True)
         if not self.run.model_path(spec.number).exists():
             if spec.pseudo_masks_from is not None:
                 data.load_pseudo_masks(spec.pseudo_masks_from)
             self._train(spec, data)
         segmenter = load_segmenter(self.run.model_path(spec.number), self.device)
-        scores = self._write_masks(spec, segmenter)
-        scores |= self._validate(segmenter)
+        scores = {"labelled": self.masks.write_masks(spec, segmenter)}
+        validation = self.masks.validate(segmenter)
+        if validation is not None:
+            scores["validation"] = validation
         for name, score in scores.items():
             self.emit(_validated(spec.number, name, score))
         metrics = {name: score.to_dict() for name, score in scores.items()}
         store.write_json(self.run.stage_path(spec.number) / "metrics.json", metrics)
         (self.run.stage_path(spec.number) / "checkpoint.pt").unlink(missing_ok=True)
-        self.emit(StageFinished(stage=spec.number, seconds=time.monotonic() - begun))
+        self.emit(StageFinished(stage=spec.number, seconds=self.control.clock() - begun))
 
     def _train(self, spec: StageSpec, data: SampleSet) -> None:
         checkpoint = self.run.stage_path(spec.number) / "checkpoint.pt"
@@ -180,19 +173,23 @@ class _Execution:
         if state is not None:
             trainer.load_state(state)
         self.emit(StageStarted(stage=spec.number, steps=spec.steps, step=trainer.step))
+        self.live.look(trainer)
         self.meter.start(spec, trainer.step)
-        saved = time.monotonic()
+        saved = self.control.clock()
         while not trainer.done:
-            self.place = (spec.number, trainer.step)
-            wanted = self._should_stop() or self.run.stop_requested()
-            if wanted or time.monotonic() - saved > self.config.checkpoint_seconds:
+            self.control.place = (spec.number, trainer.step)
+            wanted = self.control.wanted()
+            if wanted or self.control.clock() - saved > self.config.checkpoint_seconds:
                 save_checkpoint(checkpoint, trainer.state())
-                saved = time.monotonic()
+                saved = self.control.clock()
             if wanted:
-                self.check_stop()
+                self.control.obey()
             event = self.meter.add(trainer.train_step(), trainer)
             if event is not None:
                 self.emit(event)
+            if not trainer.done:
+                self.live.look_when_due(trainer)
+        self.live.look(trainer)
         self._segmenter(spec, trainer).save(self.run.model_path(spec.number))
 
     def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:
@@ -221,57 +218,23 @@ class _Execution:
         )
         return Segmenter(trainer.segmenter, info, self.device)
 
-    def _write_masks(self, spec: StageSpec, segmenter: Segmenter) -> dict[str, Scores]:
-        """Write ŷ of every image of L and U; return the scores on the labelled ones."""
-        confusion = self._confusion()
-        for number, image_id in enumerate(sorted(self.inputs.images), start=1):
-            self.check_stop()
-            record = self.project.images[image_id]
-            if not self.run.has_mask(spec.number, image_id):
-                mask, confidence = segmenter.predict(
-                    self.project.read_image(image_id), self.check_stop
-                )
-                axes = record.axes.replace("c", "")
-                self.run.write_mask(spec.number, image_id, mask, confidence, axes)
-            mask = self.run.read_mask(spec.number, image_id)
-            origin = {"run": self.run.id, "stage": spec.number}
-            self.project.write_labels(image_id, spec.name, mask, origin)
-            truth = self.project.read_labels(image_id)
-            if truth is not None and image_id in self.inputs.labels:
-                confusion.add(truth, mask)
-            self.emit(
-                Predicted(
-                    stage=spec.number,
-                    image=image_id,
-                    done=number,
-                    total=len(self.inputs.images),
-                )
-            )
-        return {"labelled": confusion.scores()}
-
-    def _validate(self, segmenter: Segmenter) -> dict[str, Scores]:
-        """Return the scores on the project's validation images, if it has any."""
-        confusion = self._confusion()
-        for image_id, record in sorted(self.project.images.items()):
-            truth = self.project.read_labels(image_id) if record.split == "validation" else None
-            if truth is not None:
-                self.check_stop()
-                confusion.add(truth, segmenter.predict(self.project.read_image(image_id))[0])
-        return {"validation": confusion.scores()} if confusion.matrix.any() else {}
-
-    def _confusion(self) -> Confusion:
-        return Confusion([entry["name"] for entry in self.inputs.classes])
-
     def _check_inputs(self) -> None:
-        """Refuse to go on with labels or images other than those the run began with."""
+        """Refuse to go on without an image; runs of older versions also with other labels."""
         gone = [i for i in self.inputs.images if i not in self.project.images]
         if gone:
             raise NotReadyError(f"Image {gone[0]} of this run is gone.", "Start a new run.")
-        if label_hashes(self.project, self.inputs.labels) != self.inputs.labels:
-            raise NotReadyError(
-                "The ground truth has changed since this run began.",
-                "Start a new run to use the new labels.",
-            )
+        if (self.run.path / "truth").is_dir():
+            return
+        for image_id, digest in self.inputs.labels.items():
+            if digest != self._present_hash(image_id):
+                raise NotReadyError(
+                    "The ground truth has changed since this run began.",
+                    "Start a new run to use the new labels.",
+                )
+
+    def _present_hash(self, image_id: str) -> str:
+        truth = present_truth(self.project, self.run, image_id)
+        return "" if truth is None else content_hash(truth)
 
     def _started(self, table: list[StageSpec], resumed: bool) -> Started:
         return Started(

@@ -1,0 +1,142 @@
+"""How long a run will take, before it begins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+from napari_threestage import events
+from napari_threestage.runs import list_runs
+from napari_threestage.stages import SELF_TRAINING_COST, stage_table
+
+if TYPE_CHECKING:
+    from napari_threestage.config import Config, NetworkConfig
+    from napari_threestage.project import Project
+    from napari_threestage.runs import Run
+    from napari_threestage.stages import StageSpec
+
+EARLIER_RUN = "an earlier run"
+ROUGH_GUESS = "a rough guess"
+
+# Seconds on one thread of a CPU for a million pixels: of crops that a step learns from, and of
+# images that are predicted. Medians on two shared cores; other machines differ by a factor.
+TRAINING = {
+    "compact": 3.0,
+    "mobilenet_v2": 7.0,
+    "resnet18": 9.0,
+    "resnet34": 14.0,
+    "resnet50": 17.0,
+    "resnet101": 30.0,
+}
+PREDICTION = {name: seconds / 5 for name, seconds in TRAINING.items()}
+START_SECONDS = 10.0
+AUTO = ("mobilenet_v2", "compact")  # what the backbone `auto` becomes, the likely one first
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a run will take.
+
+    Attributes
+    ----------
+    seconds
+        None where nothing is known.
+    source
+        ``an earlier run`` or ``a rough guess``.
+    """
+
+    seconds: float | None
+    source: str
+
+
+def estimate_seconds(
+    project: Project, config: Config, stages: tuple[int, int], device_kind: str
+) -> Estimate:
+    """Say how long the stages will take.
+
+    Parameters
+    ----------
+    config
+        The recipe.
+    stages
+        First and last stage.
+    device_kind
+        ``cpu``, ``cuda`` or ``mps``.
+    """
+    table = stage_table(config, stages[1])[stages[0] - 1 :]
+    paces = _paces(project, config, device_kind)
+    if paces:
+        return Estimate(sum(spec.steps * _pace(paces, spec) for spec in table), EARLIER_RUN)
+    if device_kind == "cpu":
+        return Estimate(_guess(project, config, table), ROUGH_GUESS)
+    return Estimate(None, ROUGH_GUESS)
+
+
+def _paces(project: Project, config: Config, device_kind: str) -> dict[int, float]:
+    """Return seconds a step, prediction included, of each stage that a run like this one had."""
+    paces: dict[int, float] = {}
+    for run in list_runs(project):
+        if run.inputs.device.split(":")[0] == device_kind and _alike(config, run.config):
+            steps = {spec.number: spec.steps for spec in stage_table(run.config, 9)}
+            seconds = _uninterrupted(run)
+            paces |= {stage: taken / steps[stage] for stage, taken in seconds.items()}
+    return paces
+
+
+def _pace(paces: dict[int, float], spec: StageSpec) -> float:
+    """Return the stage's own pace or else that of another one, the later ones being alike."""
+    if spec.number in paces:
+        return paces[spec.number]
+    later = [pace for stage, pace in sorted(paces.items()) if stage > 1]
+    if spec.self_training:
+        return later[-1] if later else paces[1] * SELF_TRAINING_COST
+    return later[0] / SELF_TRAINING_COST
+
+
+def _alike(config: Config, other: Config) -> bool:
+    """Whether a step costs the same, wherever the weights come from."""
+    fields = ("crop", "labelled_batch", "whole_set_batch", "stage1_batch")
+    data = [[getattr(one.data, name) for name in fields] for one in (config, other)]
+    return data[0] == data[1] and _same_network(config.network, other.network)
+
+
+def _same_network(network: NetworkConfig, other: NetworkConfig) -> bool:
+    backbones = AUTO if network.backbone == "auto" else (network.backbone,)
+    same = {"weights": other.weights, "backbone": other.backbone}
+    return other.backbone in backbones and network.model_copy(update=same) == other
+
+
+def _uninterrupted(run: Run) -> dict[int, float]:
+    """Return the seconds of each stage that was made from its first step to its end in one go."""
+    seconds, fresh = {}, None
+    for event in events.read_events(run.events_path):
+        match event:
+            case events.Started():
+                fresh = None
+            case events.StageStarted():
+                fresh = event.stage if event.step == 0 else None
+            case events.StageFinished() if event.stage == fresh:
+                seconds[event.stage] = event.seconds
+    return seconds
+
+
+def _guess(project: Project, config: Config, table: list[StageSpec]) -> float:
+    backbone = AUTO[0] if config.network.backbone == "auto" else config.network.backbone
+    height, width = config.data.crop
+    crops = sum(spec.steps * _crops(config, spec) for spec in table) * height * width / 1e6
+    pixels = sum(
+        record.n_planes * record.label_shape[-2] * record.label_shape[-1]
+        for record in project.images.values()
+    )
+    images = len(table) * pixels / 1e6 * (2 if config.inference.flips else 1)
+    work = crops * TRAINING[backbone] + images * PREDICTION[backbone]
+    threads = config.threads or max(1, (psutil.cpu_count(logical=False) or 2) - 1)
+    return START_SECONDS + work / math.pow(threads, 0.7)  # more threads wait for each other more
+
+
+def _crops(config: Config, spec: StageSpec) -> int:
+    data = config.data
+    return data.labelled_batch + data.whole_set_batch if spec.self_training else data.stage1_batch

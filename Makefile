@@ -8,12 +8,12 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run dev demo test lint format clean distclean
+.PHONY: help run dev demo test lint format screenshots latency clean distclean
 
 help: ## this list
 	@echo "make TARGET [PYTHON=python3.12] [OUTPUT=folder of the demo]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	    printf '  %-10s %s\n' $$name "$$text"; done
+	    printf '  %-11s %s\n' $$name "$$text"; done
 
 run: ## install the command into .venv (no Qt, no display)
 	@tools/bootstrap.sh run
@@ -35,6 +35,17 @@ format: dev ## put the code into shape
 	@echo "==> ruff: repairing and formatting"
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
+
+# napari without the preferences of whoever calls this, on a display of the size of a small laptop.
+DISPLAYED = xvfb-run -a -s "-screen 0 1366x768x24" env NAPARI_CONFIG= QT_API=pyqt6
+
+screenshots: dev ## pictures of the window in every state, into docs/images
+	@echo "==> tools/screenshots.py docs/images"
+	@$(DISPLAYED) .venv/bin/python tools/screenshots.py docs/images
+
+latency: dev ## measure whether the window stays alive while a run trains
+	@echo "==> benchmarks/gui_latency.py"
+	@$(DISPLAYED) .venv/bin/python benchmarks/gui_latency.py
 
 clean: ## remove caches, built distributions and the demo
 	@echo "==> removing caches, built distributions and threestage-demo"

@@ -1,0 +1,228 @@
+"""Pictures of the window in every state, made by doing what leads there.
+
+    xvfb-run -a -s "-screen 0 1366x768x24" .venv/bin/python tools/screenshots.py docs/images
+
+They are looked at before a release, in both themes; the best are in the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+import numpy as np
+from napari.settings import get_settings
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QDialog, QWidget
+
+from napari_threestage.cli import main as threestage
+from napari_threestage.project import Project
+from napari_threestage.store import ImageArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIZE = (1366, 768)
+# Random weights and few steps: the pictures need masks, not good ones.
+TRAINING = {
+    "network.backbone": "compact",
+    "network.weights": "none",
+    "optimiser.learning_rate": "0.003",
+    "augment.labelled": "[0]",
+    "live.every_seconds": "3",
+}
+
+
+class Photographer:
+    """Brings napari with the dock into a state and keeps a picture of it."""
+
+    def __init__(self, folder: Path, theme: str) -> None:
+        self.folder, self.theme = folder, theme
+        get_settings().appearance.theme = theme
+        self.viewer = napari.Viewer()
+        self.window = self.viewer.window._qt_window
+        self.window.resize(*SIZE)
+        self.window.move(0, 0)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget(
+            "napari-threestage", "Three-Stage Self-Training"
+        )
+        self.bench, self.session = self.dock.bench, self.dock.bench.session
+        self.wait(0.5)
+
+    def wait(self, seconds: float) -> None:
+        self.until(lambda: False, seconds)
+
+    def until(self, condition: Callable[[], object], seconds: float = 300) -> bool:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QApplication.processEvents()
+            if condition():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def take(self, name: str, widget: QWidget | None = None, settle: float = 1.0) -> None:
+        """Keep a picture of the window, or of one widget."""
+        self.wait(settle)
+        path = self.folder / f"{name}-{self.theme}.png"
+        if widget is None:
+            self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+        else:
+            widget.grab().save(str(path))
+        print(path)
+
+    def take_dialog(self, name: str, open_it: Callable[[], object], settle: float = 1.5) -> None:
+        """Keep a picture of a dialog that `open_it` opens, and close it."""
+        QTimer.singleShot(int(1000 * settle), lambda: self._close_dialog(name))
+        open_it()
+        self.wait(settle + 0.5)
+
+    def _close_dialog(self, name: str) -> None:
+        dialogs = [one for one in QApplication.topLevelWidgets() if isinstance(one, QDialog)]
+        for dialog in dialogs:
+            if dialog.isVisible():
+                self.take(name, dialog, 0.2)
+                dialog.reject()
+
+    def open(self, path: Path) -> None:
+        assert self.session.open(path)
+        self.until(lambda: self.session.image_id or not self.session.project.images)
+
+    def tab(self, name: str) -> None:
+        self.dock.open_tab(name)
+
+    def close(self) -> None:
+        self.bench.close()
+        self.viewer.close()
+        self.wait(0.3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--themes", nargs="+", default=["dark", "light"])
+    parser.add_argument("--steps", type=int, default=150)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["XDG_CONFIG_HOME"] = name  # the list of recent projects stays as it is
+        tissue = Path(name) / "tissue"
+        assert threestage(["sample", "tissue", str(tissue), "--json"]) == 0
+        many = make_many_classes(Path(name) / "many classes")
+        for number, theme in enumerate(options.themes):
+            one = Photographer(options.folder, theme)
+            for step in states(one, tissue, many, options.steps, first=number == 0):
+                print(step)
+            one.close()
+
+
+def states(
+    one: Photographer, tissue: Path, many: Path, steps: int, *, first: bool
+) -> Iterator[str]:
+    one.tab("Data")
+    one.take("01-data-empty")
+    one.tab("Label")
+    one.take("02-label-empty")
+    one.tab("Train")
+    one.take("03-train-empty")
+    one.tab("Compare")
+    one.take("04-compare-empty")
+    yield "empty"
+    one.open(tissue)
+    one.tab("Data")
+    one.take("10-data")
+    one.tab("Label")
+    one.bench.painter.start_painting()
+    one.take("11-label")
+    paint(one)
+    one.take("12-label-painted")
+    yield "labelled"
+    one.tab("Train")
+    one.take("20-train-plan", settle=3)
+    if first:
+        train(one, steps)
+    one.take("25-train-finished", settle=2)
+    yield "trained"
+    unlabelled = list(one.session.project.images)[-1]
+    one.session.show(unlabelled)
+    one.until(lambda: one.session.image_id == unlabelled)
+    one.tab("Compare")
+    one.take("30-compare-filled")
+    one.bench.layers.set_style("Outlined")
+    one.take("31-compare-outlined")
+    one.bench.layers.flip(1)
+    one.bench.layers.flip(1)
+    one.take("32-compare-stage-1")
+    one.bench.layers.flip(-2)
+    run = one.session.runs.run
+    confidence = run.read_confidence(3, unlabelled)
+    one.bench.layers.show_confidence(one.session.content, 3, confidence)
+    one.take("33-compare-confidence")
+    one.bench.layers.show_confidence(one.session.content, 3, None)
+    one.tab("Label")
+    one.take("34-label-take-over")
+    yield "compared"
+    one.open(many)
+    one.tab("Label")
+    one.take("40-label-many")
+    one.tab("Data")
+    one.take("41-data-many")
+    yield "many"
+
+
+def paint(one: Photographer) -> None:
+    """Paint some strokes on an image that has no labels."""
+    image_id = list(one.session.project.images)[8]
+    one.session.show(image_id)
+    one.until(lambda: one.session.image_id == image_id)
+    layer = one.bench.layers.truth
+    layer.brush_size = 7
+    for index, row in ((1, 30), (2, 80), (3, 120)):
+        one.session.pick_class(index)
+        for column in range(30, 110, 3):
+            layer.paint((row + 6 * np.sin(column / 9), column), index)
+
+
+def train(one: Photographer, steps: int) -> None:
+    """Pictures of a training as it goes: at work, killed, going on again."""
+    runs = one.session.runs
+    changes = [part for entry in TRAINING.items() for part in ("--set", "=".join(entry))]
+    assert runs.start(["--device", "cpu", "--steps", str(steps), *changes])
+    one.take("21-train-starting")
+    one.until(lambda: runs.view.fraction > 0.05)
+    one.take("22-train-running", settle=2)
+    runs.pause()
+    one.until(lambda: runs.state == "paused")
+    one.take("23-train-paused")
+    os.kill(int(runs.run.process()["pid"]), signal.SIGKILL)
+    one.until(lambda: runs.state == "interrupted")
+    one.take("24-train-killed")
+    assert runs.resume()
+    one.until(lambda: runs.state == "running")
+    one.until(lambda: runs.view.fraction > 0.5)
+    one.take("22-train-stage-2", settle=2)
+    one.until(lambda: not runs.active, 1200)
+
+
+def make_many_classes(path: Path) -> Path:
+    """A project with many images, 40 classes and long names."""
+    names = [f"class {number}" for number in range(1, 39)]
+    names += ["a class with a name that is much longer than the dock is wide", "ÄÖÜ 漢字"]
+    assert threestage(["init", str(path), "--classes", ",".join(names), "--json"]) == 0
+    project = Project(path)
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        pixels = rng.integers(0, 4000, (1, 48, 64), np.uint16)
+        project.add_image(f"plate 7, well B03, site {number}", ImageArray(pixels, "cyx"))
+    project.save()
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -214,7 +214,10 @@ class Config(Section):
     stages: StagesConfig = StagesConfig()
     inference: InferenceConfig = InferenceConfig()
     live: LiveConfig = LiveConfig()
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: half of it where the processor has it and it pays"
+    )
+    compile: bool = Field(False, description="let torch.compile make kernels of its own")
     threads: int = Field(0, ge=0, description="CPU threads; 0 = all cores but one")
     checkpoint_seconds: float = Field(60.0, gt=0)
     progress_seconds: float = Field(1.0, ge=0)

@@ -4,13 +4,14 @@
 repeats only the geometry.  All geometric operations of a sample compose into one matrix and one
 warp.  Parameters are drawn on the CPU from a given generator, so that a step is a pure function of
 its seed, and the host knows which samples need which photometric operation without asking the
-device.
+device: applying an operator never waits for the device.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from napari_threestage.training.losses import IGNORE
 from napari_threestage.training.photometry import PHOTOMETRIC
+from napari_threestage.training.placing import to_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from napari_threestage.config import AugmentConfig
 
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+PHOTOMETRY = tuple(name for name in PHOTOMETRIC if name != "identity")
+HOST = torch.device("cpu")
 GREY = 0.5  # fills what comes from outside the frame and what Cutout removes
 
 
@@ -35,43 +39,107 @@ class StrongOperator:
 
     Attributes
     ----------
+    size
+        (H, W) of the crops.
     matrix
         (B, 2, 3) float32; maps pixel-centre coordinates (x, y, 1) of the output to the input.
-    photometry
-        For each slot in order: operation name -> (sample indices, levels in 0..1 with sign).
+    operations
+        (n, B) what each slot in order does to each sample: a place in `PHOTOMETRY`, or -1.
+    levels
+        (n, B) in 0..1 with sign.
     cutouts
-        (B, n, 4) as top, bottom, left, right in pixels.
+        (B, m, 4) as top, bottom, left, right in pixels.
     mix
         (B, 4) box that comes from the previous sample of the batch; empty boxes mix nothing.
+    device
+        Where the images and labels are; `operations` and `levels` stay on the host, which decides
+        by them.
     """
 
+    size: tuple[int, int]
     matrix: Tensor
-    photometry: tuple[dict[str, tuple[Tensor, Tensor]], ...]
+    operations: Tensor
+    levels: Tensor
     cutouts: Tensor
     mix: Tensor
+    device: torch.device = HOST
+
+    def to(self, device: torch.device) -> StrongOperator:
+        """Return the same operator for images and labels on a device."""
+        matrix, cutouts, mix = (
+            to_device(part, device) for part in (self.matrix, self.cutouts, self.mix)
+        )
+        return replace(self, matrix=matrix, cutouts=cutouts, mix=mix, device=device)
+
+    def part(self, index: Tensor) -> StrongOperator:
+        """Return the operator of some samples, by their places (n,) in the batch."""
+        return replace(
+            self,
+            matrix=self.matrix[index],
+            operations=self.operations[:, index],
+            levels=self.levels[:, index],
+            cutouts=self.cutouts[index],
+            mix=self.mix[index],
+        )
 
     def image(self, images: Tensor) -> Tensor:
         """A: strongly perturbed images (B, C, H, W) in [0, 1]."""
-        images = _warp_image(images, self.matrix.to(images.device))
-        for slot in self.photometry:
-            for name, (index, level) in slot.items():
-                where = index.to(images.device)
-                changed = PHOTOMETRIC[name](images[where], level.to(images.device, images.dtype))
+        x, y, inside = self._source
+        height, width = self.size
+        grid = torch.stack([x / width, y / height], -1) * 2 - 1
+        images = F.grid_sample(
+            images, grid.to(images.dtype), padding_mode="border", align_corners=False
+        )
+        images = torch.where(inside.unsqueeze(1), images, GREY)
+        for operations, levels in zip(self.operations, self.levels, strict=True):
+            for number in sorted({*operations.tolist()} - {-1}):
+                where = torch.nonzero(operations == number).flatten()
+                level = to_device(levels[where], self.device).to(images.dtype)
+                where = to_device(where, self.device)
+                changed = PHOTOMETRIC[PHOTOMETRY[number]](images[where], level)
                 images = images.index_copy(0, where, changed)
-        images = self._mix(images)
-        return images.masked_fill(_boxes(self.cutouts, images).unsqueeze(1), GREY)
+        images = self._mixed(images)
+        return images.masked_fill(_boxes(self.cutouts, self.size).unsqueeze(1), GREY)
 
     def labels(self, labels: Tensor, fill: int = IGNORE) -> Tensor:
-        """B: labels (B, H, W) moved as `image` moves pixels; `fill` where they leave the frame.
+        """B: labels (B, H, W) or (B, n, H, W) moved as `image` moves pixels.
 
-        Labels under a Cutout box are kept: the student has to paint them in.
+        `fill` is where they leave the frame.  Labels under a Cutout box are kept: the student has
+        to paint them in.
         """
-        return self._mix(_warp_labels(labels, self.matrix.to(labels.device), fill))
+        maps = labels if labels.ndim == 4 else labels.unsqueeze(1)
+        place, outside = self._label_source
+        moved = maps.flatten(2).gather(2, place.unsqueeze(1).expand(-1, maps.shape[1], -1))
+        moved = moved.view_as(maps).masked_fill(outside.unsqueeze(1), fill)
+        return self._mixed(moved).view_as(labels)
 
-    def _mix(self, batch: Tensor) -> Tensor:
-        box = _boxes(self.mix.unsqueeze(1), batch)
-        box = box if batch.ndim == 3 else box.unsqueeze(1)
-        return torch.where(box, batch.roll(1, 0), batch)
+    @cached_property
+    def _source(self) -> tuple[Tensor, Tensor, Tensor]:
+        """x, y (B, H, W) of each output pixel's centre in the input, and whether it is there."""
+        height, width = self.size
+        y, x = torch.meshgrid(
+            torch.arange(height, device=self.device) + 0.5,
+            torch.arange(width, device=self.device) + 0.5,
+            indexing="ij",
+        )
+        # Not a matrix product, which rounds coarsely on some accelerators.
+        m = self.matrix.view(-1, 6, 1, 1).unbind(1)
+        source_x, source_y = m[0] * x + m[1] * y + m[2], m[3] * x + m[4] * y + m[5]
+        inside = (source_x >= 0) & (source_y >= 0) & (source_x < width) & (source_y < height)
+        return source_x, source_y, inside
+
+    @cached_property
+    def _label_source(self) -> tuple[Tensor, Tensor]:
+        """Place (B, H W) in the flat input of each output pixel, and which have none."""
+        height, width = self.size
+        x, y, inside = self._source
+        column = x.floor().long().clamp(0, width - 1)
+        row = y.floor().long().clamp(0, height - 1)
+        return (row * width + column).flatten(1), ~inside
+
+    def _mixed(self, batch: Tensor) -> Tensor:
+        box = _boxes(self.mix.unsqueeze(1), self.size)
+        return torch.where(box.unsqueeze(1), batch.roll(1, 0), batch)
 
 
 def draw_operator(
@@ -90,24 +158,27 @@ def draw_operator(
     names = config.operations
     wanted = torch.ones(batch, dtype=torch.bool) if perturbed is None else perturbed
     mixable = wanted if mixed is None else wanted & mixed
-    slots, matrix = [], torch.eye(3, dtype=torch.float64).repeat(batch, 1, 1)
-    for _ in range(config.count if names else 0):
+    matrix = torch.eye(3, dtype=torch.float64).repeat(batch, 1, 1)
+    slots = config.count if names else 0
+    operations = torch.full((slots, batch), -1)
+    levels = torch.zeros(slots, batch)
+    for slot in range(slots):
         choice = torch.randint(len(names), (batch,), generator=generator)
         applied = torch.rand(batch, generator=generator) < config.probability
         level = torch.randint(1, config.max_level + 1, (batch,), generator=generator) / 10
-        level = level * torch.where(torch.rand(batch, generator=generator) < 0.5, -1.0, 1.0)
-        slot = {}
-        for number, name in enumerate(names):
-            index = torch.nonzero(wanted & applied & (choice == number)).flatten()
-            if name in PHOTOMETRIC and len(index):
-                slot[name] = (index, level[index])
-            elif name in GEOMETRIC:
-                for sample in index.tolist():
-                    matrix[sample] = matrix[sample] @ _matrix(name, float(level[sample]), size)
-        slots.append(slot)
+        levels[slot] = level * torch.where(torch.rand(batch, generator=generator) < 0.5, -1.0, 1.0)
+        for sample in torch.nonzero(wanted & applied).flatten().tolist():
+            name = names[choice[sample]]
+            if name in GEOMETRIC:
+                one = _matrix(name, float(levels[slot, sample]), size)
+                matrix[sample] = matrix[sample] @ one
+            elif name != "identity":
+                operations[slot, sample] = PHOTOMETRY.index(name)
     return StrongOperator(
+        (size[0], size[1]),
         matrix[:, :2].float(),
-        tuple(slots),
+        operations,
+        levels,
         _draw_cutouts(config, batch, size, generator) * wanted.view(-1, 1, 1),
         _draw_mix(config, batch, size, generator) * mixable.view(-1, 1),
     )
@@ -160,44 +231,10 @@ def _draw_mix(
     return box * chosen.unsqueeze(1)
 
 
-def _boxes(boxes: Tensor, batch: Tensor) -> Tensor:
+def _boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return (B, H, W) bool, true inside any of the boxes (B, n, 4)."""
-    height, width = batch.shape[-2:]
-    top, bottom, left, right = boxes.to(batch.device).unsqueeze(-1).unbind(2)
-    rows = torch.arange(height, device=batch.device)
-    columns = torch.arange(width, device=batch.device)
+    top, bottom, left, right = boxes.unsqueeze(-1).unbind(2)
+    rows, columns = (torch.arange(extent, device=boxes.device) for extent in size)
     inside_rows = (rows >= top) & (rows < bottom)
     inside_columns = (columns >= left) & (columns < right)
     return (inside_rows.unsqueeze(3) & inside_columns.unsqueeze(2)).any(1)
-
-
-def _source(matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return x, y (B, H, W) of each output pixel's centre in the input, and whether it is there."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=matrix.device) + 0.5,
-        torch.arange(width, device=matrix.device) + 0.5,
-        indexing="ij",
-    )
-    centres = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
-    source = (matrix @ centres).unflatten(2, (height, width))
-    inside = (source >= 0).all(1) & (source[:, 0] < width) & (source[:, 1] < height)
-    return source[:, 0], source[:, 1], inside
-
-
-def _warp_image(images: Tensor, matrix: Tensor) -> Tensor:
-    height, width = images.shape[-2:]
-    x, y, inside = _source(matrix, height, width)
-    grid = torch.stack([x / width, y / height], -1) * 2 - 1
-    warped = F.grid_sample(
-        images, grid.to(images.dtype), padding_mode="border", align_corners=False
-    )
-    return torch.where(inside.unsqueeze(1), warped, GREY)
-
-
-def _warp_labels(labels: Tensor, matrix: Tensor, fill: int) -> Tensor:
-    height, width = labels.shape[-2:]
-    x, y, inside = _source(matrix, height, width)
-    column = x.floor().long().clamp(0, width - 1)
-    row = y.floor().long().clamp(0, height - 1)
-    moved = labels.flatten(1).gather(1, (row * width + column).flatten(1)).view_as(labels)
-    return moved.masked_fill(~inside, fill)

@@ -1,4 +1,7 @@
-"""Weakly augmented crops: which image, which place, which zoom, as a pure function of the step."""
+"""Weak augmentation: which image, which place, which zoom, as a pure function of the step.
+
+What is drawn here are windows; `crops` cuts them out, all at once.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_threestage.training.losses import IGNORE
@@ -40,53 +42,56 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Crops with their labels.
+class Windows:
+    """Which part of which image becomes each crop.
 
     Attributes
     ----------
-    images
-        (B, C, H, W) float32 in [0, 1].
-    truth, pseudo
-        (B, H, W) uint8, `IGNORE` where unknown.
-    inside
-        (B, H, W) bool, false in the padding around images smaller than the crop.
+    sample, top, left, height, width
+        (B,) int64.  A window may reach over the borders of its image.
+    flips
+        (B, 2) bool: upside down, left to right.
     """
 
-    images: Tensor
-    truth: Tensor
-    pseudo: Tensor
-    inside: Tensor
+    sample: Tensor
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    flips: Tensor
+
+    def __len__(self) -> int:
+        return len(self.sample)
 
     def parts(self) -> tuple[Tensor, ...]:
         """Return all tensors."""
-        return self.images, self.truth, self.pseudo, self.inside
+        return self.sample, self.top, self.left, self.height, self.width, self.flips
 
-    def to(self, device: torch.device) -> Batch:
-        """Move all tensors."""
-        return Batch(*(part.to(device, non_blocking=True) for part in self.parts()))
+    def part(self, index: Tensor) -> Windows:
+        """Return some of them, by their places (n,)."""
+        return Windows(*(part[index] for part in self.parts()))
 
 
-def join(first: Batch, second: Batch) -> Batch:
-    """Return the crops of both, in this order."""
+def join(first: Windows, second: Windows) -> Windows:
+    """Return the windows of both, in this order."""
     pairs = zip(first.parts(), second.parts(), strict=True)
-    return Batch(*(torch.cat(pair) for pair in pairs))
+    return Windows(*(torch.cat(pair) for pair in pairs))
 
 
 class CropSampler:
-    """Draws crops from samples, every image once before any comes again.
+    """Draws windows of samples, every image once before any comes again.
 
     Parameters
     ----------
     samples
-        The planes to draw from.
+        All planes.
     config
         Crop size (H, W), zoom, flips, class focus.
     seed
         With `step`, decides everything: the same pair gives the same batch.
     labelled
-        Whether crops are placed by their labels, so that every one holds some; zooming out can
-        lose a label of a single pixel.
+        Whether only labelled planes are drawn, and windows placed by their labels, so that every
+        one holds some; zooming out can lose a label of a single pixel.
     """
 
     def __init__(
@@ -95,55 +100,41 @@ class CropSampler:
         self.samples = samples
         self.config = config
         self.seed = seed
-        self.labelled = labelled
-        self._places = [_class_places(sample.truth) if labelled else [] for sample in samples]
-        self._dense = [_is_dense(sample.truth) for sample in samples]
+        wanted = range(len(samples))
+        self._drawn = [i for i in wanted if samples[i].truth is not None or not labelled]
+        truths = {i: samples[i].truth if labelled else None for i in self._drawn}
+        self._places = {i: _class_places(truth) for i, truth in truths.items()}
+        self._dense = {i: _is_dense(truth) for i, truth in truths.items()}
         self._orders: dict[int, list[int]] = {}
 
-    def batch(self, step: int, size: int, generator: torch.Generator) -> Batch:
-        """Return the crops of a step; their number may be 0."""
-        crops = [
-            self._crop(self._sample_index(step * size + place), generator)
+    def windows(self, step: int, size: int, generator: torch.Generator) -> Windows:
+        """Return the windows of a step; their number may be 0."""
+        drawn = [
+            self._window(self._sample_index(step * size + place), generator)
             for place in range(max(size, 1))
         ]
-        images, truth, pseudo, inside = (
-            torch.stack(parts)[:size] for parts in zip(*crops, strict=True)
-        )
-        return Batch(images, truth, pseudo, inside)
+        table = torch.tensor(drawn)[:size]
+        sample, top, left, height, width, *_ = table.unbind(1)
+        return Windows(sample, top, left, height, width, table[:, 5:].bool())
 
     def _sample_index(self, draw: int) -> int:
-        epoch, place = divmod(draw, len(self.samples))
-        if epoch not in self._orders:
+        epoch, place = divmod(draw, len(self._drawn))
+        orders = self._orders  # another thread may go on to the next epoch
+        if epoch not in orders:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self._orders = {epoch: torch.randperm(len(self.samples), generator=generator).tolist()}
-        return self._orders[epoch][place]
+            order = torch.randperm(len(self._drawn), generator=generator).tolist()
+            self._orders = orders = {epoch: [self._drawn[number] for number in order]}
+        return orders[epoch][place]
 
-    def _crop(
-        self, index: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        sample = self.samples[index]
+    def _window(self, index: int, generator: torch.Generator) -> tuple[int, ...]:
+        """Draw sample, top, left, height, width and the two flips."""
         low, high = self.config.scale
         zoom = low + (high - low) * _uniform(generator)
-        height, width = self.config.crop
-        window = max(1, round(height / zoom)), max(1, round(width / zoom))
-        top, left = self._place(index, window, generator)
-        flips = [
-            axis
-            for axis, wanted in ((-1, self.config.flip), (-2, self.config.flip_vertical))
-            if _uniform(generator) < 0.5 and wanted
-        ]
-        unknown = torch.full(sample.image.shape[1:], IGNORE, dtype=torch.uint8)
-        truth = unknown if sample.truth is None else sample.truth
-        pseudo = unknown if sample.pseudo is None else sample.pseudo
-        maps = torch.stack([truth, pseudo, torch.zeros_like(truth)])
-        image = _cut(sample.image, top, left, window, fill=0).float() / 255
-        maps = _cut(maps, top, left, window, fill=IGNORE).float()
-        image, maps = image.flip(flips), maps.flip(flips)
-        image = F.interpolate(
-            image[None], self.config.crop, mode="bilinear", align_corners=False, antialias=zoom < 1
-        )[0]
-        maps = F.interpolate(maps[None], self.config.crop, mode="nearest-exact")[0].byte()
-        return image.clamp(0, 1), maps[0], maps[1], maps[2] == 0
+        height, width = (max(1, round(side / zoom)) for side in self.config.crop)
+        top, left = self._place(index, (height, width), generator)
+        horizontal = _uniform(generator) < 0.5 and self.config.flip
+        vertical = _uniform(generator) < 0.5 and self.config.flip_vertical
+        return index, top, left, height, width, vertical, horizontal
 
     def _place(
         self, index: int, window: tuple[int, int], generator: torch.Generator
@@ -201,12 +192,3 @@ def _offset(share: float, extent: int, side: int, pixel: int | None) -> int:
     if pixel is not None:
         low, high = max(0, pixel - side + 1), min(pixel, high)
     return low + round(share * (high - low))
-
-
-def _cut(planes: Tensor, top: int, left: int, window: tuple[int, int], fill: int) -> Tensor:
-    """Return a window (C, *window) of planes (C, H, W), filled outside."""
-    height, width = planes.shape[1:]
-    bottom, right = top + window[0], left + window[1]
-    part = planes[:, max(top, 0) : bottom, max(left, 0) : right]
-    padding = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
-    return F.pad(part, padding, value=fill)

@@ -34,6 +34,7 @@ class Control:
     ) -> None:
         self._run, self._emit, self._should_stop = run, emit, should_stop
         self._held = 0.0
+        self._ended = False
         self.place = (run.inputs.first_stage, 0)  # stage and step, for the events
 
     def clock(self) -> float:
@@ -53,12 +54,19 @@ class Control:
             The end is wanted.
         """
         if self.wanted() == "pause":
-            self._hold()
+            self.hold()
         if self.wanted() == "stop":
-            self._emit(StoppedEvent(run=self._run.id, stage=self.place[0], step=self.place[1]))
-            raise Stopped
+            self.end()
 
-    def _hold(self) -> None:
+    def end(self) -> None:
+        """Say that the run ends here, once, and raise `Stopped`."""
+        if not self._ended:
+            self._ended = True
+            self._emit(StoppedEvent(run=self._run.id, stage=self.place[0], step=self.place[1]))
+        raise Stopped
+
+    def hold(self) -> None:
+        """Wait until a pause is over."""
         stage, step = self.place
         begun = time.monotonic()
         self._emit(Paused(stage=stage, step=step))

@@ -6,25 +6,38 @@ A step (eq. 4, 5):
 2. the teacher labels both; A perturbs x_w, B moves the labels and pseudo-masks in the same way
 3. one pass of the student through both branches on [x_l, A x_w]
 4. L = L_seg + λ1 L_con + λ2 L_pl, one step of the optimiser, one of the moving average
+
+The host draws, the device does everything else; no step makes one wait for the other.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from napari_threestage.config import for_stage
 from napari_threestage.training.augment import StrongOperator, draw_operator
-from napari_threestage.training.batches import Batch, CropSampler, Sample, join, step_generator
+from napari_threestage.training.batches import CropSampler, Sample, join, step_generator
+from napari_threestage.training.crops import Batch, Fetched, HostPlanes, choose_planes
+from napari_threestage.training.economy import Economy
+from napari_threestage.training.feed import Feed
 from napari_threestage.training.losses import (
     IGNORE,
+    class_weights,
     consistency_ramp,
+    count_valid,
     dice_loss,
     masked_cross_entropy,
 )
+from napari_threestage.training.optimise import Optimiser
+from napari_threestage.training.precision import autocast, choose_precision
+from napari_threestage.training.targets import Counts, Targets
 from napari_threestage.training.teacher import Teacher
+from napari_threestage.training.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +46,17 @@ if TYPE_CHECKING:
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.multitask import TwoBranchNetwork
     from napari_threestage.training.networks import BlockNetwork
+
+AHEAD = 3  # steps that the host prepares in advance where it copies pixels for the device
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The host's part of a step: windows, A and B, and how many of the crops are labelled."""
+
+    fetched: Fetched
+    operator: StrongOperator
+    n_labelled: int
 
 
 class StageTrainer:
@@ -52,6 +76,10 @@ class StageTrainer:
         Where to train.
     seed
         Decides, with the stage and the step, every random choice.
+    workers
+        The processes that share the crops of a step.
+    economy
+        How to save memory.
     """
 
     def __init__(
@@ -62,20 +90,48 @@ class StageTrainer:
         network: TwoBranchNetwork,
         device: torch.device,
         seed: int,
+        workers: Workers | None = None,
+        economy: Economy | None = None,
     ) -> None:
         self.spec, self.config, self.device, self.seed = spec, config, device, seed
-        labelled = [sample for sample in samples if sample.truth is not None]
-        sampler_seed = seed * 97 + spec.number
-        self._labelled = CropSampler(labelled, config.data, sampler_seed, labelled=True)
-        self._whole = CropSampler(samples, config.data, sampler_seed, labelled=False)
+        self.workers = workers or Workers()
+        self.step = 0
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.teacher = Teacher(
             self.network.segmenter, config.teacher, warm=spec.start_from is not None
         )
-        self.optimiser = _build_optimiser(config, self.network)
-        self.class_weight = self._class_weight(labelled) if config.loss.class_weights else None
-        self.step = 0
+        self._samples = samples
+        self.class_weight = self._class_weight()
         self._set_train_mode()
+        self._student = self.workers.wrap(self.network)
+        if config.compile:
+            _compile(self._student)
+            _compile(self.teacher.network)
+        self._feed: Feed[Drawn] | None = None
+        self.use(economy or Economy())
+        self.optimiser = Optimiser(config, self.network, scaled=self.precision == torch.float16)
+
+    def use(self, economy: Economy) -> None:
+        """Save memory in this way from the next step on."""
+        self.economy = economy
+        self.network.segmenter.recompute = economy.recompute
+        config, device = self.config, self.device
+        half = config.model_copy(update={"precision": "auto"}) if economy.half else config
+        self.precision = choose_precision(half, device)
+        crop = economy.crop or config.data.crop
+        data = config.data.model_copy(update={"crop": crop})
+        sampler_seed = self.seed * 97 + self.spec.number
+        self._labelled = CropSampler(self._samples, data, sampler_seed, labelled=True)
+        self._whole = CropSampler(self._samples, data, sampler_seed, labelled=False)
+        self.close()
+        self._planes = choose_planes(self._samples, data, device)
+        copies = isinstance(self._planes, HostPlanes) and device.type != "cpu"
+        self._feed = Feed(self._draw, self.spec.steps, AHEAD if copies else 0)
+
+    def close(self) -> None:
+        """End what works beside the steps."""
+        if self._feed is not None:
+            self._feed.close()
 
     @property
     def done(self) -> bool:
@@ -92,30 +148,39 @@ class StageTrainer:
         """What the stage ends with: the teacher where there is one, else the student."""
         return self.teacher.network if self.averaged else self.network.segmenter
 
-    def train_step(self) -> dict[str, Tensor]:
-        """Make one step and return its losses by name, as tensors on the device."""
-        _set_learning_rate(self.optimiser, self.config, self.step, self.spec.steps)
-        generator = step_generator(self.seed, self.spec.number, self.step)
-        losses = self._losses(generator)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses["total"].backward()
-        if self.config.optimiser.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.clip)
-        self.optimiser.step()
-        if self.averaged:
-            self.teacher.update(self.network.segmenter, self.step, self.spec.steps)
-        self.step += 1
-        return {name: value.detach() for name, value in losses.items()}
+    @property
+    def batches(self) -> tuple[int, int]:
+        """Crops of a step, in all processes: from L, and from L and U."""
+        data = self.config.data
+        if self.spec.self_training:
+            return data.labelled_batch, data.whole_set_batch
+        return data.stage1_batch, 0
 
     @property
     def images_per_step(self) -> int:
         """Crops that the student sees in a step."""
-        data = self.config.data
-        return (
-            data.labelled_batch + data.whole_set_batch
-            if self.spec.self_training
-            else data.stage1_batch
-        )
+        return sum(self.batches)
+
+    def train_step(self) -> dict[str, Tensor]:
+        """Make one step and return its losses by name, as tensors on the device.
+
+        A step that fails for want of memory has changed no weight and can be made again.
+        """
+        assert self._feed is not None
+        with record_function("threestage::draw"):
+            drawn = self._feed(self.step)
+        with record_function("threestage::crops"):
+            batch = self._planes.cut(drawn.fetched)
+        targets = self._targets(batch, drawn)
+        self.optimiser.begin(self.step, self.spec.steps)
+        losses = self._learn(targets)
+        with record_function("threestage::optimiser"):
+            self.optimiser.step()
+        if self.averaged:
+            with record_function("threestage::average"):
+                self.teacher.update(self.network.segmenter, self.step, self.spec.steps)
+        self.step += 1
+        return losses
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
@@ -125,6 +190,7 @@ class StageTrainer:
             "network": self.network.state_dict(),
             "teacher": self.teacher.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "economy": self.economy.to_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -133,77 +199,129 @@ class StageTrainer:
         self.network.load_state_dict(state["network"])
         self.teacher.network.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
+        economy = Economy.from_dict(state.get("economy", {}))
+        if economy != self.economy:
+            self.use(economy)
 
-    def _losses(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the terms of the loss: eq. 2 in stage 1, eq. 4 and 5 later."""
-        data, self_training = self.config.data, self.spec.self_training
-        n_labelled = data.labelled_batch if self_training else data.stage1_batch
-        batch = self._labelled.batch(self.step, n_labelled, generator)
-        if self_training:
-            whole = self._whole.batch(self.step, data.whole_set_batch, generator)
-            batch = join(batch, whole)
-        operator = self._draw_operator(batch, n_labelled, generator)
-        batch = batch.to(self.device)
-        target, confident = self._teacher_labels(batch) if self_training else (None, None)
-        images = operator.image(batch.images)
-        with self._autocast():
-            logits, branch = self.network(images, branch=self.config.loss.pseudo > 0)
-        truth = operator.labels(batch.truth)[:n_labelled]
-        losses = {"segmentation": self._segmentation_loss(logits[:n_labelled], truth)}
-        total = losses["segmentation"]
-        if target is not None and confident is not None:
-            weight = operator.labels(confident, fill=0).float()
-            losses["consistency"] = masked_cross_entropy(
-                logits, operator.labels(target), pixel_weight=weight
-            )
-            total = total + self._consistency_weight() * losses["consistency"]
-            losses["confident"] = weight.mean()
-        if branch is not None:
-            losses["pseudo"] = masked_cross_entropy(branch, operator.labels(batch.pseudo))
-            total = total + self.config.loss.pseudo * losses["pseudo"]
-        return {"total": total, **losses}
+    def _draw(self, step: int) -> Drawn:
+        """Draw a step for all processes, and fetch the crops of this one."""
+        generator = step_generator(self.seed, self.spec.number, step)
+        n_labelled, n_whole = self.batches
+        windows = self._labelled.windows(step, n_labelled, generator)
+        if self.spec.self_training:
+            windows = join(windows, self._whole.windows(step, n_whole, generator))
+        operator = self._draw_operator(n_labelled, n_labelled + n_whole, generator)
+        mine = self.workers.share((n_labelled, n_whole))
+        fetched = self._planes.fetch(windows.part(mine))
+        operator = operator.part(mine).to(self.device)
+        return Drawn(fetched, operator, int((mine < n_labelled).sum()))
 
     def _draw_operator(
-        self, batch: Batch, n_labelled: int, generator: torch.Generator
+        self, n_labelled: int, n_crops: int, generator: torch.Generator
     ) -> StrongOperator:
         """Draw A and B: the identity on labelled crops, but for the share the recipe perturbs.
 
         Labelled crops get no CutMix: mixing few labels was seen to cost several points.
         """
-        place = torch.arange(len(batch.images))
+        place = torch.arange(n_crops)
         share = round(for_stage(self.config.augment.labelled, self.spec.number) * n_labelled)
         whole_set = place >= n_labelled
-        size = batch.images.shape[-2:]
+        size = self._labelled.config.crop
         return draw_operator(
-            self.config.augment, len(place), size, generator, whole_set | (place < share), whole_set
+            self.config.augment, n_crops, size, generator, whole_set | (place < share), whole_set
         )
+
+    def _targets(self, batch: Batch, drawn: Drawn) -> Targets:
+        """Let the teacher label the crops, then apply A to them and B to all labels."""
+        operator, maps = drawn.operator, [batch.truth, batch.pseudo]
+        if self.spec.self_training:
+            with record_function("threestage::teacher"):
+                maps += self._teacher_labels(batch)
+        with record_function("threestage::perturb"):
+            images = operator.image(batch.images)
+            truth, pseudo, *labelled = operator.labels(torch.stack(maps, 1)).unbind(1)
+            truth[drawn.n_labelled :] = IGNORE
+            teacher, confident = labelled or (torch.full_like(truth, IGNORE),) * 2
+            sure = (confident == 1).float()
+        return Targets(images, truth, teacher, sure, pseudo, drawn.n_labelled)
+
+    @torch.no_grad()
+    def _teacher_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return f_θ'(x) as hard labels (B, H, W), `IGNORE` in padding, and if it is confident."""
+        parts = batch.images.chunk(self.economy.parts)
+        with autocast(self.precision, self.device):
+            found = [self.teacher.network(part).softmax(1).max(1) for part in parts]
+        confidence, label = (torch.cat(both) for both in zip(*found, strict=True))
+        label = torch.where(batch.inside, label, IGNORE).byte()
+        return label, (batch.inside & (confidence >= self.config.loss.threshold)).byte()
+
+    def _learn(self, targets: Targets) -> dict[str, Tensor]:
+        """Add up the gradients of all parts of the step; return its losses."""
+        whole = (targets.truth, targets.teacher, targets.pseudo)
+        counts = self.workers.total(torch.stack([count_valid(one) for one in whole]))
+        parts = targets.split(self.economy.parts)
+        sums: dict[str, Tensor] = {}
+        for part in parts:
+            with record_function("threestage::student"), autocast(self.precision, self.device):
+                logits, branch = self._student(part.images, branch=self.config.loss.pseudo > 0)
+            with record_function("threestage::losses"):
+                total, losses = self._losses(part, logits, branch, Counts(*counts), len(parts))
+            with record_function("threestage::backward"):
+                self.optimiser.backward(total)
+            for name, value in losses.items():
+                sums[name] = sums[name] + value if name in sums else value
+        return self._known_to_all(sums)
+
+    def _losses(
+        self, part: Targets, logits: Tensor, branch: Tensor | None, counts: Counts, parts: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what to follow the gradient of, and the terms: eq. 2, later eq. 4 and 5.
+
+        Each term is this part's share of the mean over the whole step. Processes average their
+        gradients, so that a share counts once for each of them.
+        """
+        loss, n = self.config.loss, part.n_labelled
+        losses = {
+            "segmentation": masked_cross_entropy(
+                logits[:n], part.truth[:n], class_weight=self.class_weight, count=counts.truth
+            )
+        }
+        total = losses["segmentation"]
+        if self.spec.self_training:
+            losses["consistency"] = masked_cross_entropy(
+                logits, part.teacher, pixel_weight=part.confident, count=counts.teacher
+            )
+            total = total + self._consistency_weight() * losses["consistency"]
+            losses["confident"] = part.confident.sum() / counts.teacher.clamp(min=1)
+        if branch is not None:
+            losses["pseudo"] = masked_cross_entropy(branch, part.pseudo, count=counts.pseudo)
+            total = total + loss.pseudo * losses["pseudo"]
+        total = total * self.workers.count
+        if loss.dice:
+            # Already that of all processes.
+            dice = loss.dice * dice_loss(logits[:n], part.truth[:n], self.workers.total) / parts
+            total = total + dice
+            losses["segmentation"] = losses["segmentation"] + dice / self.workers.count
+        return total, {name: value.detach() for name, value in losses.items()}
+
+    def _known_to_all(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add up the shares of all processes, and the terms."""
+        values = self.workers.total(torch.stack(list(losses.values())))
+        known = dict(zip(losses, values.unbind(), strict=True))
+        weights = {
+            "segmentation": 1.0,
+            "consistency": self._consistency_weight(),
+            "pseudo": self.config.loss.pseudo,
+        }
+        total = sum(
+            (w * known[name] for name, w in weights.items() if name in known), values[0] * 0
+        )
+        return {"total": total, **known}
 
     def _consistency_weight(self) -> float:
         """λ1 with its ramp."""
         loss = self.config.loss
         return loss.consistency * consistency_ramp(self.step, self.spec.steps, loss.ramp_up)
-
-    @torch.no_grad()
-    def _teacher_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return f_θ'(x) as hard labels (B, H, W), `IGNORE` in padding, and if it is confident."""
-        with self._autocast():
-            logits = self.teacher.network(batch.images)
-        confidence, label = logits.softmax(1).max(1)
-        label = torch.where(batch.inside, label, IGNORE).byte()
-        return label, (batch.inside & (confidence >= self.config.loss.threshold)).byte()
-
-    def _segmentation_loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """L_seg (eq. 2), with a Dice term where the recipe asks for one."""
-        loss = masked_cross_entropy(logits, truth, class_weight=self.class_weight)
-        if self.config.loss.dice:
-            loss = loss + self.config.loss.dice * dice_loss(logits, truth)
-        return loss
-
-    def _autocast(self) -> torch.autocast:
-        half = self.config.precision == "bfloat16" or (
-            self.config.precision == "auto" and self.device.type == "cuda"
-        )
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     def _set_train_mode(self) -> None:
         self.network.train()
@@ -213,40 +331,20 @@ class StageTrainer:
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval().requires_grad_(False)
 
-    def _class_weight(self, labelled: Sequence[Sample]) -> Tensor:
-        """Return weights (K,) as a power of the inverse share of labelled pixels, mean 1."""
+    def _class_weight(self) -> Tensor | None:
+        """Return the weights (K,) of the classes in L_seg, if the recipe wants some."""
+        power = self.config.loss.class_weights
+        if not power:
+            return None
         channels = self.network.segmenter.mean.shape[1]
         probe = torch.zeros(1, channels, 32, 32, device=self.device)
         with torch.no_grad():
             n_classes = self.network.segmenter.eval()(probe).shape[1]
-        values = torch.cat(
-            [sample.truth.flatten() for sample in labelled if sample.truth is not None]
-        )
-        counts = torch.bincount(values[values != IGNORE].long(), minlength=n_classes).float()
-        share = counts.clamp(min=1) / counts.sum()
-        weight = share.pow(-self.config.loss.class_weights) * (counts > 0)
-        return (weight * (counts > 0).sum() / weight.sum()).to(self.device)
+        truths = [sample.truth for sample in self._samples if sample.truth is not None]
+        return class_weights(truths, n_classes, power).to(self.device)
 
 
-def _build_optimiser(config: Config, network: TwoBranchNetwork) -> torch.optim.Optimizer:
-    """Give a pre-trained backbone its share of the learning rate; all new blocks have all of it."""
-    *backbone, decoder = network.segmenter.blocks
-    new = nn.ModuleList([decoder, *network.own_blocks])
-    settings = config.optimiser
-    factor = 1.0 if config.network.weights == "none" else settings.backbone_factor
-    groups = [
-        {"params": list(nn.ModuleList(backbone).parameters()), "factor": factor},
-        {"params": list(new.parameters()), "factor": 1.0},
-    ]
-    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
-    return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
-def _set_learning_rate(
-    optimiser: torch.optim.Optimizer, config: Config, step: int, steps: int
-) -> None:
-    settings = config.optimiser
-    factor = (1 - step / steps) ** 0.9 if settings.schedule == "poly" else 1.0
-    factor *= min(1.0, (step + 1) / (settings.warm_up * steps + 1))
-    for group in optimiser.param_groups:
-        group["lr"] = settings.learning_rate * group["factor"] * factor
+def _compile(module: nn.Module) -> None:
+    """Let torch make kernels for a module; where it cannot, the module stays as it is."""
+    torch._dynamo.config.suppress_errors = True
+    module.compile(dynamic=False)

@@ -45,11 +45,11 @@ class TwoBranchNetwork(nn.Module):
         """
         f, size = self.segmenter, images.shape[-2:]
         features = f.features(images, len(f.blocks) - 1)
-        logits = f.upsample(f.blocks[-1](features), size)
+        logits = f.upsample(f.run(f.blocks[-1], features), size)
         if not branch or not len(self.own_blocks):
             return logits, None
         shared = features[: self.n_shared]
         *hidden, decoder = self.own_blocks
         for block in hidden:
-            shared = [*shared, block(shared[-1])]
-        return logits, f.upsample(decoder(shared), size)
+            shared = [*shared, f.run(block, shared[-1])]
+        return logits, f.upsample(f.run(decoder, shared), size)

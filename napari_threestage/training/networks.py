@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_threestage.training.recompute import recomputed
 from napari_threestage.training.weights import load_backbone_weights
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class BlockNetwork(nn.Module):
         Normalisation of each input channel, for images in [0, 1].
     align_corners
         How logits are brought to the size of the input.
+
+    Attributes
+    ----------
+    recompute
+        Whether training computes blocks twice, to remember less.
     """
 
     mean: Tensor
@@ -101,6 +107,7 @@ class BlockNetwork(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.align_corners = align_corners
+        self.recompute = False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
@@ -108,8 +115,15 @@ class BlockNetwork(nn.Module):
         """Return the maps of the first `n_blocks` blocks for images (B, C, H, W) in [0, 1]."""
         maps = [(images - self.mean) / self.std]
         for block in self.blocks[:n_blocks]:
-            maps.append(block(maps[-1]))
+            maps.append(self.run(block, maps[-1]))
         return maps[1:]
+
+    def run(self, block: nn.Module, features: Any) -> Tensor:
+        """Apply a block, this network's own or one of a second branch."""
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(block, features)
+        result: Tensor = block(features)
+        return result
 
     def upsample(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Bring logits to (H, W) of the input, in float32 for the losses."""
@@ -120,7 +134,7 @@ class BlockNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K, H, W) for images (B, C, H, W) in [0, 1]."""
         features = self.features(images, len(self.blocks) - 1)
-        return self.upsample(self.blocks[-1](features), images.shape[-2:])
+        return self.upsample(self.run(self.blocks[-1], features), images.shape[-2:])
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 `execute_run` does the work of a run that `prepare.prepare_run` has frozen, and can be called again
 after any interruption: what is finished is skipped, the rest goes on from the last checkpoint.
+Where torchrun has started several processes, each calls it: all train and predict, one writes.
 """
 
 from __future__ import annotations
 
 import os
-import traceback
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,13 +16,10 @@ import torch
 from napari_threestage import store
 from napari_threestage.errors import (
     NotReadyError,
-    OutOfMemoryError,
     Stopped,
-    ThreeStageError,
 )
 from napari_threestage.events import (
     Event,
-    Failed,
     Finished,
     StageFinished,
     StageStarted,
@@ -36,16 +34,33 @@ from napari_threestage.stages import stage_table
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_threestage.training.control import Control
 from napari_threestage.training.data import SampleSet, present_truth
+from napari_threestage.training.economy import (
+    Economy,
+    free_memory,
+    is_out_of_memory,
+    next_economy,
+)
+from napari_threestage.training.failure import failed, out_of_memory
 from napari_threestage.training.heartbeat import Heartbeat
 from napari_threestage.training.live import LiveSamples
 from napari_threestage.training.loop import StageTrainer
 from napari_threestage.training.masks import MaskWriter
 from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network, build_own_blocks
+from napari_threestage.training.precision import tune
 from napari_threestage.training.progress import ProgressMeter
+from napari_threestage.training.workers import (
+    Workers,
+    check_batches,
+    own_device,
+    processes_here,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
 
     from napari_threestage.compare import Scores
     from napari_threestage.project import Project
@@ -56,7 +71,11 @@ if TYPE_CHECKING:
 
 
 def execute_run(
-    project: Project, run: Run, on_event: OnEvent, should_stop: Callable[[], bool]
+    project: Project,
+    run: Run,
+    on_event: OnEvent,
+    should_stop: Callable[[], bool],
+    workers: Workers | None = None,
 ) -> None:
     """Train all stages of a run, or what is left of it.
 
@@ -66,59 +85,52 @@ def execute_run(
         Called with every event, after it is on disk.
     should_stop
         Asked at every step and image; true: save and raise `Stopped`.
+    workers
+        The processes that train together, this one alone if not given.
 
     Raises
     ------
     Stopped
         The run was asked to end; it can be resumed.
     OutOfMemoryError
-        A step does not fit into the device's memory.
+        Even a step that saves memory in every way does not fit.
 
     Any other error, too, is the run's last event before it is raised.
     """
-    with Heartbeat(run):
+    workers = workers or Workers()
+    with Heartbeat(run) if workers.leads else nullcontext():
         try:
-            _Execution(project, run, on_event, should_stop).all_stages()
+            _Execution(project, run, on_event, should_stop, workers).all_stages()
         except Stopped:
             raise
         except Exception as error:
-            known = _out_of_memory(run) if isinstance(error, torch.OutOfMemoryError) else error
-            failed = _failed(run, known)
-            run.record(failed)
-            on_event(failed)
+            known = out_of_memory(run) if is_out_of_memory(error) else error
+            if workers.leads:
+                event = failed(run, known)
+                run.record(event)
+                on_event(event)
             raise known from (None if known is error else error)
-
-
-def _out_of_memory(run: Run) -> OutOfMemoryError:
-    return OutOfMemoryError(
-        f"The memory of {run.inputs.device} is too small for this run.",
-        "Use smaller crops or batches, e.g. --set data.whole_set_batch=2 "
-        "--set data.crop=[96,96], or --device cpu.",
-    )
-
-
-def _failed(run: Run, error: Exception) -> Failed:
-    """Return the event of an error; one that is our bug leaves its traceback in the log."""
-    kind = type(error).__name__
-    if isinstance(error, ThreeStageError):
-        return Failed(error=kind, message=error.message, hint=error.hint)
-    log = run.path / "log.txt"
-    log.write_text(traceback.format_exc())
-    return Failed(error=kind, message=str(error), hint=f"The details are in {log}.")
 
 
 class _Execution:
     """One call of `execute_run`: what all its stages share."""
 
     def __init__(
-        self, project: Project, run: Run, on_event: OnEvent, should_stop: Callable[[], bool]
+        self,
+        project: Project,
+        run: Run,
+        on_event: OnEvent,
+        should_stop: Callable[[], bool],
+        workers: Workers,
     ) -> None:
         self.project, self.run, self._on_event = project, run, on_event
-        self.config, self.inputs = run.config, run.inputs
-        self.device = choose_device(run.inputs.device)
+        self.config, self.inputs, self.workers = run.config, run.inputs, workers
+        self.device = own_device(choose_device(run.inputs.device))
         self.control = Control(run, self.emit, should_stop)
         self.masks = MaskWriter(project, run, self.emit, self.control.obey)
-        torch.set_num_threads(run.inputs.threads)
+        self.economy = Economy()
+        torch.set_num_threads(max(1, run.inputs.threads // processes_here()))
+        tune(self.device)
         if self.device.type == "cpu":
             _be_nice()
 
@@ -127,12 +139,17 @@ class _Execution:
         done = self.run.finished_stages()
         table = stage_table(self.config, self.inputs.last_stage)[self.inputs.first_stage - 1 :]
         self._check_inputs()
+        data_config = self.config.data
+        check_batches(
+            (data_config.stage1_batch, data_config.labelled_batch, data_config.whole_set_batch),
+            self.workers.count,
+        )
         self.emit(self._started(table, resumed=self.run.events_path.exists()))
         for warning in self.inputs.warnings:
             self.emit(Warned(message=warning))
         self.meter = ProgressMeter(self.config, table, self.device, self.control.clock)
         data = SampleSet(self.project, self.run)
-        self.live = LiveSamples(self.project, self.run, self.emit)
+        self.live = LiveSamples(self.project, self.run, self.emit) if self.workers.leads else None
         try:
             for spec in table:
                 if spec.number not in done:
@@ -142,6 +159,8 @@ class _Execution:
         self.emit(Finished(run=self.run.id, seconds=self.control.clock() - begun))
 
     def emit(self, event: Event) -> None:
+        if not self.workers.leads:
+            return
         self.run.record(event)
         self._on_event(event)
 
@@ -150,11 +169,33 @@ class _Execution:
         begun = self.control.clock()
         self.control.place = (spec.number, 0)
         self.run.stage_path(spec.number).mkdir(exist_ok=True)
+        self.workers.wait()  # or some would see what others have finished meanwhile
         if not self.run.model_path(spec.number).exists():
             if spec.pseudo_masks_from is not None:
                 data.load_pseudo_masks(spec.pseudo_masks_from)
             self._train(spec, data)
+        self.workers.wait()  # for the model
         segmenter = load_segmenter(self.run.model_path(spec.number), self.device)
+        if self.workers.count > 1:
+            ours = sorted(self.inputs.images)[self.workers.rank :: self.workers.count]
+            self._together(lambda: self.masks.write_share(spec, segmenter, ours))
+        if self.workers.leads:
+            self._together(lambda: self._finish(spec, segmenter, begun))
+        else:
+            self._together(lambda: None)
+
+    def _together(self, work: Callable[[], None]) -> None:
+        """Do this process's part, wait for the others; where one was asked to end, all do."""
+        stopped = False
+        try:
+            work()
+        except Stopped:
+            stopped = True
+        if self.workers.any(stopped):
+            self.control.end()
+
+    def _finish(self, spec: StageSpec, segmenter: Segmenter, begun: float) -> None:
+        """Write pseudo-masks and scores; the scores mark the stage as finished."""
         scores = {"labelled": self.masks.write_masks(spec, segmenter)}
         validation = self.masks.validate(segmenter)
         if validation is not None:
@@ -173,24 +214,57 @@ class _Execution:
         if state is not None:
             trainer.load_state(state)
         self.emit(StageStarted(stage=spec.number, steps=spec.steps, step=trainer.step))
-        self.live.look(trainer)
+        if self.live:
+            self.live.look(trainer)
         self.meter.start(spec, trainer.step)
         saved = self.control.clock()
         while not trainer.done:
             self.control.place = (spec.number, trainer.step)
-            wanted = self.control.wanted()
+            wanted = self.workers.decide(self.control.wanted())
             if wanted or self.control.clock() - saved > self.config.checkpoint_seconds:
-                save_checkpoint(checkpoint, trainer.state())
+                self._save(checkpoint, trainer)
                 saved = self.control.clock()
-            if wanted:
-                self.control.obey()
-            event = self.meter.add(trainer.train_step(), trainer)
+            if wanted == "stop":
+                self.control.end()
+            elif wanted == "pause":
+                if self.workers.leads:  # the others wait for what it decides next
+                    self.control.hold()
+                continue
+            event = self.meter.add(self._step(trainer), trainer)
             if event is not None:
                 self.emit(event)
-            if not trainer.done:
+            if self.live and not trainer.done:
                 self.live.look_when_due(trainer)
-        self.live.look(trainer)
-        self._segmenter(spec, trainer).save(self.run.model_path(spec.number))
+        trainer.close()
+        if self.live:
+            self.live.look(trainer)
+        if self.workers.leads:
+            self._segmenter(spec, trainer).save(self.run.model_path(spec.number))
+
+    def _save(self, checkpoint: Path, trainer: StageTrainer) -> None:
+        if self.workers.leads:
+            save_checkpoint(checkpoint, trainer.state())
+
+    def _step(self, trainer: StageTrainer) -> dict[str, Tensor]:
+        """Make a step; while memory is too small for it, save some and try again."""
+        while True:
+            try:
+                return trainer.train_step()
+            except (RuntimeError, MemoryError) as error:
+                # Others may already wait for this process's gradients.
+                if self.workers.count > 1 or not is_out_of_memory(error):
+                    raise
+                found = next_economy(
+                    trainer.economy, self.config, self.device, trainer.images_per_step
+                )
+                if found is None:
+                    raise
+            # Here, for the error holds on to the tensors of its step.
+            self.economy, what = found
+            trainer.use(self.economy)
+            free_memory(self.device)
+            place = f"stage {trainer.spec.number}, step {trainer.step}"
+            self.emit(Warned(message=f"Memory is too small for {place}. From now on {what}."))
 
     def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:
         """Build f, initialised anew or from the stage before, with this stage's second branch."""
@@ -203,7 +277,16 @@ class _Execution:
             before = load_segmenter(self.run.model_path(spec.start_from), self.device)
             segmenter.load_state_dict(before.network.state_dict())
         two_branches = TwoBranchNetwork(segmenter, own_blocks)
-        return StageTrainer(spec, self.config, data.samples, two_branches, self.device, inputs.seed)
+        return StageTrainer(
+            spec,
+            self.config,
+            data.samples,
+            two_branches,
+            self.device,
+            inputs.seed,
+            self.workers,
+            self.economy,
+        )
 
     def _segmenter(self, spec: StageSpec, trainer: StageTrainer) -> Segmenter:
         info = SegmenterInfo(

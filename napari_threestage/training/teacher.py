@@ -32,18 +32,30 @@ class Teacher:
     def __init__(self, student: BlockNetwork, config: TeacherConfig, warm: bool = False) -> None:
         self.network = copy.deepcopy(student).eval().requires_grad_(False)
         self.config = config.model_copy(update={"warm_up": False}) if warm else config
+        self._pairs: _Pairs | None = None
 
     @torch.no_grad()
     def update(self, student: nn.Module, step: int, steps: int) -> None:
         """θ' <- α θ' + (1 - α) θ with the decay α of this step."""
-        decay = decay_at(self.config, step, steps)
-        mine, theirs = self.network.state_dict().values(), student.state_dict().values()
-        pairs = list(zip(mine, theirs, strict=True))
+        if self._pairs is None or self._pairs.student is not student:
+            self._pairs = _Pairs(self.network, student)
+        torch._foreach_lerp_(
+            self._pairs.mine, self._pairs.theirs, 1 - decay_at(self.config, step, steps)
+        )
+        if self._pairs.my_counts:  # batch norm counts its batches
+            torch._foreach_copy_(self._pairs.my_counts, self._pairs.their_counts)
+
+
+class _Pairs:
+    """The tensors of teacher and student, looked up once: both change them in place."""
+
+    def __init__(self, teacher: nn.Module, student: nn.Module) -> None:
+        self.student = student
+        pairs = list(zip(teacher.state_dict().values(), student.state_dict().values(), strict=True))
         averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in averaged], [b for _, b in averaged], 1 - decay)
-        for ours, new in pairs:
-            if not ours.is_floating_point():  # batch norm counts its batches
-                ours.copy_(new)
+        counted = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self.mine, self.theirs = [a for a, _ in averaged], [b for _, b in averaged]
+        self.my_counts, self.their_counts = [a for a, _ in counted], [b for _, b in counted]
 
 
 def decay_at(config: TeacherConfig, step: int, steps: int) -> float:

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from napari_threestage.config import PAPER_OPERATIONS, AugmentConfig
 from napari_threestage.training import augment
-from napari_threestage.training.augment import GEOMETRIC, GREY, StrongOperator, draw_operator
+from napari_threestage.training.augment import (
+    GEOMETRIC,
+    GREY,
+    PHOTOMETRY,
+    StrongOperator,
+    draw_operator,
+)
 from napari_threestage.training.losses import IGNORE
 from napari_threestage.training.photometry import PHOTOMETRIC
 
@@ -141,11 +147,11 @@ def test_a_single_operation_of_the_image_is_what_its_name_says(name: str) -> Non
     operator = draw(only(name), 2)
     changed = operator.image(images)
     if name in GEOMETRIC:
-        assert operator.photometry == ({},)
+        assert operator.operations.tolist() == [[-1]]
         assert not torch.equal(changed, images)
         return
-    index, level = operator.photometry[0][name]
-    assert index.tolist() == [0]
+    assert name == "identity" or PHOTOMETRY[operator.operations[0, 0]] == name
+    level = operator.levels[0]
     assert any(float(level) == pytest.approx(known) for known in LEVELS)
     torch.testing.assert_close(changed, PHOTOMETRIC[name](images, level), atol=1e-5, rtol=0)
 
@@ -239,7 +245,8 @@ def test_what_comes_from_outside_the_frame_is_grey_and_masked(seed: int) -> None
 def test_a_hand_made_translation_moves_whole_pixels() -> None:
     matrix = torch.tensor([[[1.0, 0, 3], [0, 1, -2]]])
     no_boxes = torch.zeros(1, 0, 4, dtype=torch.long), torch.zeros(1, 4, dtype=torch.long)
-    operator = StrongOperator(matrix, (), *no_boxes)
+    nothing = torch.zeros(0, 1, dtype=torch.long), torch.zeros(0, 1)
+    operator = StrongOperator((HEIGHT, WIDTH), matrix, *nothing, *no_boxes)
     moved = operator.labels(numbered(), fill=OUT)[0]
     assert torch.equal(moved[2:, :-3], numbered()[0, :-2, 3:])
     assert (moved[:2] == OUT).all()
@@ -284,9 +291,9 @@ def test_a_lower_largest_level_is_never_exceeded() -> None:
 def test_operations_are_drawn_evenly_and_applied_with_their_probability() -> None:
     config = AugmentConfig(operations=("solarize", "translate_x"), count=2, cutouts=0)
     operator = draw(config, batch=1000, size=PAPER_SIZE)
-    assert len(operator.photometry) == 2
-    for slot in operator.photometry:
-        assert 200 < len(slot["solarize"][0]) < 300  # 1000 · ½ · ½
+    assert len(operator.operations) == 2
+    for slot in operator.operations:
+        assert 200 < int((slot == PHOTOMETRY.index("solarize")).sum()) < 300  # 1000 · ½ · ½
     still = int((operator.matrix[:, 0, 2] == 0).sum())
     assert 510 < still < 630  # neither slot moved, or the two moves cancelled out
 
@@ -343,3 +350,21 @@ def test_samples_that_are_not_to_be_mixed_are_perturbed_only() -> None:
     changed = (moved != numbered(3)).flatten(1).any(1)
     assert torch.equal(changed, mixed)
     assert operator.cutouts[1].any()
+
+
+def test_the_operator_of_some_samples_does_to_them_what_that_of_all_does() -> None:
+    config = AugmentConfig(cutmix=0.0)
+    operator = draw(config, 7, batch=6)
+    images = torch.rand(6, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2))
+    some = torch.tensor([4, 1, 5])
+    part = operator.part(some)
+    assert torch.equal(part.image(images[some]), operator.image(images)[some])
+    assert torch.equal(part.labels(numbered(6)[some]), operator.labels(numbered(6))[some])
+
+
+def test_several_maps_move_as_each_alone() -> None:
+    operator = draw(AugmentConfig(cutmix=1.0), 3, batch=4)
+    maps = torch.stack([regions(4, (HEIGHT, WIDTH)), numbered(4)], 1)
+    moved = operator.labels(maps)
+    for number in range(2):
+        assert torch.equal(moved[:, number], operator.labels(maps[:, number]))

@@ -1,0 +1,91 @@
+"""Ways to make a step need less memory, from those that change nothing to those that cost quality.
+
+A run that does not fit takes the next way and makes the same step again.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from napari_threestage.config import Config
+
+SMALLEST_CROP = 64
+SHRINK = 3 / 4
+
+
+@dataclass(frozen=True)
+class Economy:
+    """How a step saves memory.
+
+    Attributes
+    ----------
+    half
+        Half precision where the recipe has float32.
+    recompute
+        Blocks are computed again for the gradient instead of being remembered: the same result,
+        about a third slower.
+    parts
+        The student sees the crops of a step in so many parts, one after another. The gradient is
+        that of all; batch norm and the Dice term see each part for itself.
+    crop
+        Smaller crops than the recipe's.
+    """
+
+    half: bool = False
+    recompute: bool = False
+    parts: int = 1
+    crop: tuple[int, int] | None = None
+
+    @classmethod
+    def from_dict(cls, entries: dict[str, Any]) -> Economy:
+        """Read what `to_dict` returned."""
+        crop = entries.get("crop")
+        return cls(**(entries | {"crop": tuple(crop) if crop else None}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def next_economy(
+    now: Economy, config: Config, device: torch.device, n_crops: int
+) -> tuple[Economy, str] | None:
+    """Return the next way to save memory and what it does, for people; None if there is none.
+
+    Parameters
+    ----------
+    n_crops
+        Crops that the student sees in a step.
+    """
+    if not now.half and config.precision == "float32" and device.type == "cuda":
+        return replace(now, half=True), "convolutions compute in half precision"
+    if not now.recompute:
+        return replace(now, recompute=True), "blocks are computed twice instead of remembered"
+    if now.parts < n_crops:
+        parts = min(2 * now.parts, n_crops)
+        return replace(now, parts=parts), f"the {n_crops} crops of a step come in {parts} parts"
+    height, width = now.crop or config.data.crop
+    crop = (max(SMALLEST_CROP, int(height * SHRINK)), max(SMALLEST_CROP, int(width * SHRINK)))
+    if crop[0] < height or crop[1] < width:
+        smaller = min(crop[0], height), min(crop[1], width)
+        return replace(now, crop=smaller), f"crops have {smaller[0]} x {smaller[1]} pixels"
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had, on any device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what a step that failed has left."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_threestage.errors import NotReadyError, ThreeStageError
+from napari_threestage.memory_estimate import memory_sentence, memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_threestage.config import Config
+    from napari_threestage.memory_estimate import FreeMemory, MemoryEstimate
     from napari_threestage.project import Project
     from napari_threestage.project_file import ImageRecord
 
@@ -26,8 +28,8 @@ class Problem:
     Attributes
     ----------
     kind
-        ``image``, ``no images``, ``no labels``, ``all labelled``, ``no such label``, ``few pixels``
-        or ``small images``.
+        ``image``, ``no images``, ``no labels``, ``all labelled``, ``no such label``,
+        ``few pixels``, ``small images`` or ``memory``.
     about
         Name of the class, or id of the image, that it is about.
     """
@@ -51,6 +53,8 @@ class Plan:
         Labelled pixels of each class in L.
     problems
         What is wrong, errors first.
+    memory, free
+        What the run needs and what there is; see `with_memory`.
     """
 
     labelled: list[str]
@@ -58,6 +62,8 @@ class Plan:
     validation: list[str]
     pixels: dict[str, int]
     problems: list[Problem]
+    memory: MemoryEstimate | None = None
+    free: FreeMemory | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON holds it."""
@@ -68,11 +74,26 @@ class Plan:
         """Share of L in L and U; 0 without images."""
         return len(self.labelled) / max(1, len(self.labelled) + len(self.unlabelled))
 
+    @property
+    def ready(self) -> bool:
+        """Whether a run could start."""
+        return all(problem.level != "error" for problem in self.problems)
+
+    @property
+    def memory_sentence(self) -> str:
+        """What the run needs and what is free, for people; empty if nobody has looked."""
+        return memory_sentence(self.memory, self.free) if self.memory and self.free else ""
+
     def require_ready(self) -> None:
         """Raise `NotReadyError` with the first error, if there is one."""
         for problem in self.problems:
             if problem.level == "error":
                 raise NotReadyError(problem.message, problem.fix)
+
+    def with_memory(self, needed: MemoryEstimate, free: FreeMemory, config: Config) -> Plan:
+        """Return the plan with the memory it needs, and a warning if that is more than is free."""
+        problems = [*self.problems, *_memory_problems(needed, free, config)]
+        return replace(self, problems=problems, memory=needed, free=free)
 
 
 def plan_run(
@@ -169,3 +190,37 @@ def _size_problems(project: Project, ids: list[str], config: Config) -> list[Pro
     message = f"{len(small)} images, e.g. {small[0]}, are smaller than half a crop ({crop} px)."
     fix = f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]"
     return [Problem("warning", message, fix, "small images", small[0])]
+
+
+def _memory_problems(needed: MemoryEstimate, free: FreeMemory, config: Config) -> list[Problem]:
+    """Return a warning for the device or else for main memory, with what would help most."""
+    on_gpu = needed.device_kind == "cuda"
+    movable = {name for name in needed.parts if name != "process"}
+    if free.device is not None and needed.device_bytes > free.device:
+        wanted, there = needed.device_bytes, free.device
+        where, left = ("of the GPU's memory", "there") if on_gpu else ("of memory", "free")
+        movable -= {"images"} if on_gpu else set()
+    elif needed.host_bytes > free.host:
+        wanted, there, where, left = needed.host_bytes, free.host, "of main memory", "free"
+        movable = {"images"}
+    else:
+        return []
+    message = f"The run needs about {memory_text(wanted)} {where}, {memory_text(there)} are {left}."
+    largest = max(movable, key=lambda name: needed.parts[name])
+    fix = _memory_fix(largest, needed, config)
+    if wanted - there > needed.parts[largest]:
+        fix = f"Close other programs. {fix}"
+    return [Problem("warning", message, fix, "memory")]
+
+
+def _memory_fix(part: str, needed: MemoryEstimate, config: Config) -> str:
+    """Say how to make a part of the memory smaller."""
+    if part == "networks":
+        return "Use a smaller network, e.g. --set network.backbone=compact"
+    if part == "images":
+        cache = needed.parts["images"] / 2e9
+        return f"Keep more of the images on disk: --set data.cache_gigabytes={cache:.1g}"
+    if part == "tiles":
+        return f"Use smaller tiles: --set inference.tile={max(64, config.inference.tile // 2)}"
+    height, width = (max(32, side // 2) for side in config.data.crop)
+    return f"Use smaller crops or batches, e.g. --set data.crop=[{height},{width}]"

@@ -120,6 +120,13 @@ def device_kind(device: str, found: Mapping[str, Any]) -> str:
     return str(name).split(":")[0]
 
 
+def device_memory(device: str, found: Mapping[str, Any]) -> int | None:
+    """Return the bytes of memory of a device, ``auto`` included; None if it is not known."""
+    name = found.get("default_device") if device == "auto" else device
+    known = {one["id"]: one.get("memory") for one in found.get("devices", [])}
+    return known.get("cuda:0" if name == "cuda" else name)
+
+
 def _device_name(device: Mapping[str, Any]) -> str:
     if device["id"] == "cpu":
         cores = device.get("cores") or 1

@@ -13,6 +13,7 @@ from napari_threestage import store
 from napari_threestage.check import plan_run
 from napari_threestage.config import load_config
 from napari_threestage.errors import NotReadyError
+from napari_threestage.memory_estimate import FreeMemory, MemoryEstimate
 from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     AddImage = Callable[..., ImageRecord]
 
 CONFIG = load_config("quick", {"data.crop": [64, 64]})
+GB = 2**30
+PARTS = {"process": GB, "networks": 1, "crops": 2 * GB, "losses": 1, "images": 1}
 FULL = np.repeat(np.array([1, 2], np.uint8), 64 * 32).reshape(64, 64)
 
 
@@ -159,3 +162,59 @@ def test_problems_say_of_what_kind_they_are(small_project: Project, add_image: A
     assert plan.pixels == {"background": 64 * 64, "nucleus": 0}
     kinds = {one.kind: one.about for one in plan.problems}
     assert kinds == {"no such label": "nucleus", "all labelled": ""}
+
+
+def test_a_run_that_does_not_fit_the_memory_is_a_warning(
+    small_project: Project, add_image: AddImage
+) -> None:
+    add_image("a", FULL)
+    add_image("b")
+    plan = plan_run(small_project, CONFIG)
+    assert plan.memory_sentence == ""
+    needed = MemoryEstimate(3 * GB, 3 * GB, PARTS)
+    fits = plan.with_memory(needed, FreeMemory(3 * GB, 3 * GB), CONFIG)
+    assert fits.problems == [] and "Needs about 3.0 GB" in fits.memory_sentence
+    short = plan.with_memory(needed, FreeMemory(2 * GB, 2 * GB), CONFIG)
+    (problem,) = short.problems
+    assert (problem.level, problem.kind) == ("warning", "memory")
+    assert problem.message == "The run needs about 3.0 GB of memory, 2.0 GB are free."
+    assert problem.fix == "Use smaller crops or batches, e.g. --set data.crop=[32,32]"
+    short.require_ready()
+    assert json.loads(json.dumps(short.to_dict()))["memory"]["parts"] == PARTS
+    less = plan.with_memory(needed, FreeMemory(GB // 2, GB // 2), CONFIG)
+    assert less.problems[0].fix == f"Close other programs. {problem.fix}"
+
+
+@pytest.mark.parametrize(
+    ("largest", "fix"),
+    [
+        ("networks", "network.backbone=compact"),
+        ("tiles", "inference.tile=512"),
+        ("images", "data.cache_gigabytes=4"),
+    ],
+)
+def test_the_fix_is_for_what_needs_most(small_project: Project, largest: str, fix: str) -> None:
+    parts = {"process": 10 * GB, "networks": GB, "tiles": GB, "images": GB, largest: 8 * GB}
+    needed = MemoryEstimate(20 * GB, 20 * GB, parts)
+    plan = plan_run(small_project, CONFIG).with_memory(needed, FreeMemory(GB, GB), CONFIG)
+    assert plan.problems[-1].fix.endswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("device", "host", "words", "fix"),
+    [
+        (1, 9, "2.0 GB of the GPU's memory, 1.0 GB are there", "data.crop"),
+        (None, 1, "3.0 GB of main memory, 1.0 GB are free", "data.cache_gigabytes"),
+        (9, 9, "", ""),
+        (None, 9, "", ""),
+    ],
+)
+def test_a_gpu_and_main_memory_can_each_be_too_small(
+    small_project: Project, device: int | None, host: int, words: str, fix: str
+) -> None:
+    needed = MemoryEstimate(2 * GB, 3 * GB, PARTS | {"images": 5 * GB}, "cuda")
+    free = FreeMemory(device and device * GB, host * GB)
+    plan = plan_run(small_project, CONFIG).with_memory(needed, free, CONFIG)
+    found = [one for one in plan.problems if one.kind == "memory"]
+    assert len(found) == bool(words)
+    assert all(words in one.message and fix in one.fix for one in found)

@@ -17,6 +17,7 @@ from napari_threestage.settings import (
     changed_settings,
     device_choices,
     device_kind,
+    device_memory,
     parse_value,
     preset_values,
     section_title,
@@ -163,3 +164,11 @@ def test_auto_is_of_the_kind_it_takes() -> None:
     assert device_kind("cpu", FOUND) == "cpu"
     assert device_kind("cuda:1", {}) == "cuda"
     assert device_kind("auto", {}) == "cpu"
+
+
+def test_the_memory_of_a_gpu_is_known_once_it_is_found() -> None:
+    for name in ("auto", "cuda", "cuda:0"):
+        assert device_memory(name, FOUND) == 16 * 2**30
+    for name in ("cpu", "cuda:1"):
+        assert device_memory(name, FOUND) is None
+    assert device_memory("auto", {}) is None

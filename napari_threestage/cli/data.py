@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from napari_threestage.check import plan_run
+from napari_threestage.cli.memory import look_at_memory
 from napari_threestage.cli.output import add_command, out, plain_table, print_json, say
 from napari_threestage.cli.preview import print_preview
 from napari_threestage.cli.progress import add_progress, showing
@@ -21,6 +22,7 @@ from napari_threestage.ingest import (
     load_mask_values,
     preview_import,
 )
+from napari_threestage.presets import settings_for_share
 from napari_threestage.project import LabelClass, Project, default_classes
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def add_commands(commands: Any) -> None:
     )
     check.add_argument("project", type=Path)
     check.add_argument("--preset", default="quick")
+    check.add_argument("--device", default="auto", help="whose memory to look at: as for run")
 
 
 def _add_init(commands: Any) -> None:
@@ -163,6 +166,11 @@ def check_project(options: argparse.Namespace) -> int:
     """Print the plan of a run; exit code 1 when it could not start."""
     project = Project(options.project)
     plan = plan_run(project, load_config(options.preset))
+    if plan.ready:
+        config = load_config(
+            options.preset, settings_for_share(options.preset, plan.labelled_share)
+        )
+        plan = look_at_memory(project, plan, config, (1, 3), options.device)
     if options.json:
         print_json(plan.to_dict())
     else:
@@ -172,13 +180,15 @@ def check_project(options: argparse.Namespace) -> int:
         )
         rows = [(name, f"{count:,}") for name, count in plan.pixels.items()]
         out.print(plain_table(("class", "labelled pixels"), rows))
+        if plan.memory_sentence:
+            say(plan.memory_sentence)
         for problem in plan.problems:
             colour = "red" if problem.level == "error" else "yellow"
             text = escape(f"{problem.message} {problem.fix}")
             out.print(f"[{colour}]{problem.level}:[/] {text}")
         if not plan.problems:
             say(f"Nothing is wrong. Next: threestage run {project.path}")
-    return 1 if any(problem.level == "error" for problem in plan.problems) else 0
+    return 0 if plan.ready else 1
 
 
 def read_classes(path: Path) -> list[LabelClass]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_threestage import jobs
 from napari_threestage.check import plan_run
 from napari_threestage.cli.live import LiveProgress
+from napari_threestage.cli.memory import look_at_memory, say_memory
 from napari_threestage.cli.output import (
     add_command,
     forget_reader,
@@ -26,6 +27,7 @@ from napari_threestage.errors import (
     BusyError,
     ConfigError,
     NotReadyError,
+    ThreeStageError,
 )
 from napari_threestage.events import Event, read_events
 from napari_threestage.presets import PRESETS, settings_for_share
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_threestage.config import Config
+    from napari_threestage.training.workers import Workers
 
 LATEST = "latest"
 
@@ -91,15 +94,44 @@ def run_stages(options: argparse.Namespace) -> None:
     if options.detach:
         _detach(project, options)
         return
-    from napari_threestage.training.run import execute_run  # torch: not to detach a child
+    from napari_threestage.inference.device import choose_device  # torch: not to detach a child
+    from napari_threestage.training.workers import joined
+
+    with joined(choose_device(options.device)) as workers:
+        if workers.leads:
+            _lead(project, options, workers)
+        else:
+            _follow(project, workers)
+
+
+def _lead(project: Project, options: argparse.Namespace, workers: Workers) -> None:
+    """Make or find the run, and train it with all that follow."""
+    from napari_threestage.training.run import execute_run
 
     show = _json_line if options.json else LiveProgress(quiet=options.quiet)
     with project.running():
         run = _resumed(project, options.resume) if options.resume else _new_run(project, options)
+        workers.decide(run.id)
         with _StopSignals() as signals:
-            execute_run(project, run, show, signals.stop_wanted)
+            execute_run(project, run, show, signals.stop_wanted, workers)
     if not (options.json or options.quiet):
         _print_results(project, run)
+
+
+def _follow(project: Project, workers: Workers) -> None:
+    """Help to train the run that process 0 names; only that one writes and prints."""
+    from napari_threestage.training.run import execute_run
+
+    run = find_run(project, str(workers.decide(None)))
+    try:
+        with _StopSignals() as signals:
+            execute_run(project, run, lambda event: None, signals.stop_wanted, workers)
+    except RuntimeError as error:  # what torch raises when another process is gone
+        reason = str(error).splitlines()[0]
+        raise ThreeStageError(
+            f"Process {workers.rank} cannot go on without the others ({reason}).",
+            "See what process 0 says.",
+        ) from error
 
 
 def pause_run(options: argparse.Namespace) -> None:
@@ -200,6 +232,8 @@ def _new_run(project: Project, options: argparse.Namespace) -> Run:
     plan = plan_run(project, load_config(options.preset))
     plan.require_ready()
     config = _config(options, plan.labelled_share)
+    if not (options.json or options.quiet):
+        say_memory(look_at_memory(project, plan, config, stages, options.device))
     return prepare_run(project, config, stages=stages, seed=options.seed, device=options.device)
 
 

@@ -58,6 +58,11 @@ def default_device() -> str:
     return "cuda:0" if device.type == "cuda" else device.type
 
 
+def free_memory_of(device: torch.device) -> int | None:
+    """Return the bytes that are free on a CUDA device; None: it computes in main memory."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+
+
 def _cpu_name() -> str:
     with suppress(OSError):  # only Linux has the file; there, the other two tell the kind alone
         for line in Path("/proc/cpuinfo").read_text().splitlines():

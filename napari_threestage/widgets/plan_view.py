@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidge
 from napari_threestage.check import plan_run
 from napari_threestage.errors import ThreeStageError
 from napari_threestage.estimate import estimate_seconds
+from napari_threestage.memory_estimate import estimate_memory, free_memory
 from napari_threestage.run_view import about
 from napari_threestage.stages import parse_stages
 from napari_threestage.widgets.class_bars import LINE, ClassBars
@@ -51,7 +52,11 @@ class Forecast:
 
 
 def forecast(
-    project: Project, choices: RunChoices, device_kind: str, unsaved: Mapping[str, np.ndarray]
+    project: Project,
+    choices: RunChoices,
+    device_kind: str,
+    device_memory: int | None,
+    unsaved: Mapping[str, np.ndarray],
 ) -> Forecast:
     """Look at the project as the run would.
 
@@ -63,6 +68,10 @@ def forecast(
     plan = plan_run(project, choices.config(), unsaved)
     config = choices.config(plan.labelled_share)
     stages = parse_stages(choices.stages)
+    if plan.ready:
+        ids = plan.labelled, plan.unlabelled
+        needed = estimate_memory(project, config, stages, device_kind, *ids)
+        plan = plan.with_memory(needed, free_memory(device_kind, device_memory), config)
     return Forecast(plan, estimate_seconds(project, config, stages, device_kind))
 
 
@@ -72,7 +81,7 @@ class PlanView(QWidget):
     Parameters
     ----------
     choices
-        Returns what a person chose, and the kind of device.
+        Returns what a person chose, the kind of device, and its bytes of memory if known.
     """
 
     wants_tab = Signal(str)
@@ -81,7 +90,7 @@ class PlanView(QWidget):
     def __init__(
         self,
         session: Session,
-        choices: Callable[[], tuple[RunChoices, str]],
+        choices: Callable[[], tuple[RunChoices, str, int | None]],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -98,11 +107,16 @@ class PlanView(QWidget):
         self._counts.setWordWrap(True)
         self._counts.setObjectName("plan_counts")
         self._time.setObjectName("plan_time")
+        self._memory = note()
+        self._memory.setObjectName("plan_memory")
+        self._memory.hide()
         self.bars = ClassBars()
         self._bars_area = _low(self.bars)
         self._problems = QVBoxLayout()
         self._problems.setSpacing(4)
-        self.setLayout(column(self._counts, self._bars_area, self._time, self._problems))
+        self.setLayout(
+            column(self._counts, self._bars_area, self._time, self._memory, self._problems)
+        )
         for signal in (session.images_changed, session.classes_changed, session.runs.changed):
             listen(self, (signal, self.refresh))
         listen(self, (session.counts_changed, self._on_counts))
@@ -135,7 +149,7 @@ class PlanView(QWidget):
         self._stale = False
         self._asked += 1
         asked = self._asked
-        choices, device_kind = self._choices()
+        choices, kind, memory = self._choices()
         shown = session.image_id
         unsaved = {shown: session.counts(shown)} if shown else {}
 
@@ -147,7 +161,7 @@ class PlanView(QWidget):
             if asked == self._asked and session.project is project:
                 self._show(result)
 
-        session.background(lambda: forecast(project, choices, device_kind, unsaved), done, failed)
+        session.background(lambda: forecast(project, choices, kind, memory, unsaved), done, failed)
 
     def _clear(self) -> None:
         while (item := self._problems.takeAt(0)) is not None:
@@ -172,6 +186,8 @@ class PlanView(QWidget):
         self._counts.setText(f"Images: {', '.join(parts if counts[2] else parts[:2])}")
         self._show_classes(plan)
         self._time.setText(_time_sentence(result.estimate))
+        self._memory.setText(plan.memory_sentence)
+        self._memory.setVisible(bool(plan.memory_sentence))
         self._clear()
         for problem in plan.problems[:MOST_PROBLEMS]:
             self._problems.addWidget(self._problem(problem))

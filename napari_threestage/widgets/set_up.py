@@ -13,6 +13,7 @@ from napari_threestage.settings import (
     RunChoices,
     device_choices,
     device_kind,
+    device_memory,
     parse_value,
 )
 from napari_threestage.widgets.controls import SPACE, column, note
@@ -107,6 +108,11 @@ class SetUp(QWidget):
     def device_kind(self) -> str:
         """``cpu``, ``cuda`` or ``mps``."""
         return device_kind(self.device.currentData() or "auto", self._found)
+
+    @property
+    def device_memory(self) -> int | None:
+        """Bytes that the device has; None if that is not known."""
+        return device_memory(self.device.currentData() or "auto", self._found)
 
     def choices(self) -> RunChoices:
         """Return what is chosen."""

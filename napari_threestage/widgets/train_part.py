@@ -108,8 +108,8 @@ class TrainPart(QWidget):
         super().showEvent(event)
         self.plan.look_if_stale()
 
-    def _planned(self) -> tuple[RunChoices, str]:
-        return self.set_up.choices(), self.set_up.device_kind
+    def _planned(self) -> tuple[RunChoices, str, int | None]:
+        return self.set_up.choices(), self.set_up.device_kind, self.set_up.device_memory
 
     def _on_choice(self) -> None:
         self._show_start()

@@ -193,6 +193,7 @@ def test_devices_are_filled_in_when_they_are_known(open_part: Any) -> None:
     assert box.currentData() == "cpu"
     box.setCurrentIndex(0)
     assert trainer.part.set_up.device_kind == "cuda"
+    assert trainer.part.set_up.device_memory == 16 * 2**30
 
 
 @pytest.mark.slow
@@ -222,11 +223,28 @@ def test_the_plan_tells_what_the_run_is_made_of(open_part: Any, project: Project
     assert "threestage run PROJECT --preset quick" in trainer.find("start_training").toolTip()
 
 
+def test_the_plan_tells_the_memory_and_warns_when_there_is_too_little(
+    open_part: Any, project: Project
+) -> None:
+    trainer = open_part(project)
+    trainer.planned()
+    assert trainer.text("plan_memory").startswith("Needs about ")
+    assert not any(one.kind == "memory" for one in trainer.part.plan.plan.problems)
+    devices = [{"id": "cuda:0", "name": "A small GPU", "memory": 50 * 2**20}]
+    trainer.part.set_up.set_devices({"devices": devices, "default_device": "cuda:0"})
+    trainer.wait(lambda: "of 50 MB on the GPU" in trainer.text("plan_memory"))
+    shown = [one.text() for one in trainer.part.findChildren(QLabel, "problem_text")]
+    assert any("the GPU's memory, 50 MB are there" in text for text in shown)
+    assert trainer.find("start_training").isEnabled()  # it is only a warning
+
+
 def test_without_labels_it_leads_to_where_they_are_made(open_part: Any, tmp_path: Path) -> None:
     trainer = open_part(make_project(tmp_path / "project", labelled=0))
     trainer.planned()
     assert not trainer.find("start_training").isEnabled()
     assert "nothing to learn" in trainer.text("why_no_start")
+    trainer.wait(lambda: trainer.find("paint_some").isVisible())
+    assert not trainer.find("plan_memory").isVisible()
     trainer.click("paint_some")
     trainer.click("import_masks")
     assert trainer.tabs == ["Label", "Data"]

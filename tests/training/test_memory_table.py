@@ -1,0 +1,177 @@
+"""The numbers of `memory_estimate`, measured again on networks without data."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from napari_threestage.config import NetworkConfig, load_config
+from napari_threestage.memory_estimate import (
+    BACKBONES,
+    HALF,
+    PYRAMID,
+    own_parameters,
+    segmenter_parameters,
+)
+from napari_threestage.training.multitask import TwoBranchNetwork
+from napari_threestage.training.networks import build_network, build_own_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SIDE, BATCH, CLASSES = 128, 2, 3
+PIXELS = BATCH * SIDE**2
+NAMES = list(get_args(NetworkConfig.model_fields["backbone"].annotation))
+NAMES.remove("auto")
+DEEP = ("mobilenet_v2", "resnet34", "resnet50", "resnet101")
+
+
+def network_config(backbone: str, stride: int = 16, decoder: str = "pyramid") -> NetworkConfig:
+    changes = {"backbone": backbone, "weights": "none", "output_stride": stride, "decoder": decoder}
+    return load_config("quick", {f"network.{name}": v for name, v in changes.items()}).network
+
+
+def build(config: NetworkConfig, own_blocks: int = 2, device: str = "meta") -> TwoBranchNetwork:
+    with torch.device(device):
+        segmenter = build_network(config, 3, CLASSES)
+        return TwoBranchNetwork(segmenter, build_own_blocks(config, 3, CLASSES, own_blocks))
+
+
+def saved_per_pixel(
+    network: TwoBranchNetwork, *, branch: bool, side: int = SIDE, device: str = "meta"
+) -> float:
+    """Return the bytes for a pixel that a forward pass keeps for the gradient."""
+    own = {id_of(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if id_of(tensor) not in own:
+            saved[id_of(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    network.train()
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = network(torch.zeros(BATCH, 3, side, side, device=device), branch)
+    assert logits[0].shape == (BATCH, CLASSES, side, side)  # and it lives until here
+    return sum(saved.values()) / (BATCH * side**2)
+
+
+def id_of(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+class PeakMeter(TorchDispatchMode):
+    """Knows the most bytes that ever lived at the same time of all that was made under it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: dict[int, Any] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self._count(one for one in tree_leaves(made) if isinstance(one, torch.Tensor))
+        return made
+
+    def _count(self, tensors: Iterable[torch.Tensor]) -> None:
+        for tensor in tensors:
+            key, storage = id_of(tensor), tensor.untyped_storage()
+            if key not in self._known:
+                size = storage.nbytes()
+                forget = lambda _, key=key, size=size: self._forget(key, size)  # noqa: E731
+                self._known[key] = weakref.ref(storage, forget)
+                self.live += size
+                self.peak = max(self.peak, self.live)
+
+    def _forget(self, key: int, size: int) -> None:
+        del self._known[key]
+        self.live -= size
+
+
+def test_every_backbone_is_in_the_table() -> None:
+    assert list(BACKBONES) == NAMES
+
+
+@pytest.mark.parametrize("backbone", NAMES)
+def test_a_network_is_as_the_table_says(backbone: str) -> None:
+    compare_with_table(network_config(backbone))
+
+
+@pytest.mark.parametrize("stride", [8, 32])
+@pytest.mark.parametrize(
+    "backbone", ["compact", "resnet18", *(pytest.param(n, marks=pytest.mark.slow) for n in DEEP)]
+)
+def test_with_another_stride_too(backbone: str, stride: int) -> None:
+    compare_with_table(network_config(backbone, stride))
+
+
+def compare_with_table(config: NetworkConfig) -> None:
+    network = build(config)
+    known = BACKBONES[config.backbone].activations[config.output_stride]
+    decoder = PYRAMID * config.decoder_channels
+    alone = saved_per_pixel(network, branch=False) - decoder
+    own = saved_per_pixel(network, branch=True) - alone - 2 * decoder
+    tile = tile_peak_per_pixel(network)
+    measured = (round(alone), round(own), round(tile))
+    assert alone == pytest.approx(known.segmenter, rel=0.1), measured
+    assert own == pytest.approx(known.own, rel=0.1, abs=1), measured
+    assert tile == pytest.approx(known.tile, rel=0.1), measured
+    assert count(network.segmenter) == segmenter_parameters(config, CLASSES)
+    assert count(network.own_blocks) == own_parameters(config, CLASSES, 2)
+
+
+def tile_peak_per_pixel(network: TwoBranchNetwork) -> float:
+    images = torch.zeros(BATCH, 3, SIDE, SIDE, device="meta")
+    with torch.no_grad(), PeakMeter() as meter:
+        network.segmenter.eval()(images)
+    return meter.peak / PIXELS
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("own_blocks", [0, 1, 2])
+@pytest.mark.parametrize("decoder", ["pyramid", "aspp"])
+def test_parameters_of_every_branch_are_counted(decoder: str, own_blocks: int) -> None:
+    config = network_config("resnet18", decoder=decoder)
+    network = build(config, own_blocks)
+    assert count(network.segmenter) == segmenter_parameters(config, CLASSES)
+    assert count(network.own_blocks) == own_parameters(config, CLASSES, own_blocks)
+
+
+def test_frozen_batch_norm_and_the_other_decoder_save_as_much() -> None:
+    network = build(network_config("resnet18", decoder="aspp"))
+    known = BACKBONES["resnet18"].activations[16]
+    assert saved_per_pixel(network, branch=False) == pytest.approx(known.segmenter, rel=0.1)
+    for part in network.segmenter.blocks[:-1].modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.requires_grad_(False)
+    assert saved_per_pixel(network, branch=False) == pytest.approx(known.segmenter, rel=0.1)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """More would wait for each other for what takes milliseconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("backbone", ["compact", "resnet18"])
+def test_half_precision_saves_half_of_it(backbone: str, one_thread: None) -> None:
+    # Autocast knows no device without data.
+    network = build(network_config(backbone), device="cpu")
+    whole = saved_per_pixel(network, branch=True, side=32, device="cpu")
+    with torch.autocast("cpu", torch.bfloat16):
+        half = saved_per_pixel(network, branch=True, side=32, device="cpu")
+    copies = 2 * count(network) / (BATCH * 32**2)  # of the weights
+    assert half - copies == pytest.approx(HALF * whole, rel=0.1)

@@ -2,16 +2,18 @@
 # Where that is not `python3`, say which: make PYTHON=python3.12 ...
 PYTHON ?= python3
 OUTPUT ?= threestage-demo
+# Options for the script behind `latency` and `bench`: make bench ARGS="--quick"
+ARGS ?=
 export PYTHON
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run dev demo test lint format screenshots latency clean distclean
+.PHONY: help run dev demo test lint format screenshots latency bench clean distclean
 
 help: ## this list
-	@echo "make TARGET [PYTHON=python3.12] [OUTPUT=folder of the demo]"
+	@echo "make TARGET [PYTHON=python3.12] [OUTPUT=folder of the demo] [ARGS=options]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	    printf '  %-11s %s\n' $$name "$$text"; done
 
@@ -44,8 +46,12 @@ screenshots: dev ## pictures of the window in every state, into docs/images
 	@$(DISPLAYED) .venv/bin/python tools/screenshots.py docs/images
 
 latency: dev ## measure whether the window stays alive while a run trains
-	@echo "==> benchmarks/gui_latency.py"
-	@$(DISPLAYED) .venv/bin/python benchmarks/gui_latency.py
+	@echo "==> benchmarks/gui_latency.py $(ARGS)"
+	@$(DISPLAYED) .venv/bin/python benchmarks/gui_latency.py $(ARGS)
+
+bench: dev ## measure speed and memory of steps, input and growth; ARGS=--quick takes minutes
+	@echo "==> benchmarks/bench.py $(ARGS)"
+	@.venv/bin/python benchmarks/bench.py $(ARGS)
 
 clean: ## remove caches, built distributions and the demo
 	@echo "==> removing caches, built distributions and threestage-demo"

@@ -1,0 +1,172 @@
+"""The benchmarks compare what they say, and a part that fails does not stop the others."""
+
+import copy
+import importlib
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from napari_threestage.config import PAPER_OPERATIONS, Config, load_config
+from napari_threestage.stages import stage_table
+from napari_threestage.training.loop import StageTrainer
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+N_CLASSES = 3
+SIZE = (32, 48)
+# Nothing is left to chance but the order of the images, which no loss depends on: crops are whole
+# images, each of them is in every step, and the batch norm of f does not look at the batch.
+SAME_STEP = {
+    "network.backbone": "compact",
+    "network.weights": "none",
+    "network.decoder": "aspp",
+    "network.batch_norm": "frozen",
+    "data.crop": SIZE,
+    "data.scale": (1.0, 1.0),
+    "data.flip": False,
+    "data.flip_vertical": False,
+    "data.labelled_batch": 2,
+    "data.whole_set_batch": 5,
+    "data.stage1_batch": 2,
+    "augment.count": 0,
+    "augment.cutouts": 0,
+    "augment.cutmix": 0.0,
+    "loss.threshold": 0.0,
+    "stages.steps": (100,),
+    "precision": "float32",
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors as small as these only wait for other threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a benchmark as a script next to it would."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def by_name(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return by_name
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_the_plain_step_is_the_same_step(load: Any, stage: int) -> None:
+    config = load_config("quick", SAME_STEP)
+    ours, plain = both_losses(load, config, stage)
+    for our_losses, plain_losses in zip(ours, plain, strict=True):
+        assert {"total", "segmentation"} <= set(plain_losses) <= set(our_losses)
+        for name, value in plain_losses.items():
+            assert our_losses[name] == pytest.approx(value, rel=1e-4), name
+    assert ours[0]["total"] != ours[-1]["total"]  # it learns
+    assert ("pseudo" in plain[0]) == (stage > 1)
+
+
+def test_the_plain_step_perturbs_everything(load: Any) -> None:
+    changes = {name: SAME_STEP[name] for name in ("network.backbone", "network.weights")}
+    changes |= {"data.crop": (32, 32), "augment.cutmix": 1.0, "augment.probability": 1.0}
+    config = load_config("quick", changes | {"augment.operations": PAPER_OPERATIONS})
+    _, plain = both_losses(load, config, 2, workers=2)
+    assert all(math.isfinite(value) for losses in plain for value in losses.values())
+
+
+def both_losses(
+    load: Any, config: Config, stage: int, workers: int = 0
+) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """The losses of some steps of the training loop and of the plain step, from the same start."""
+    common, plain_step = load("bench_common"), load("plain_step")
+    spec = stage_table(config, stage)[-1]
+    samples = common.make_samples(5, SIZE, N_CLASSES, labelled=2)
+    network = common.make_network(config, spec, N_CLASSES)
+    rest = (torch.device("cpu"), 0)
+    ours = StageTrainer(spec, config, samples, copy.deepcopy(network), *rest)
+    plain = plain_step.PlainTrainer(spec, config, samples, network, *rest, workers)
+    ours_found = [ours.train_step() for _ in range(2)]
+    return (
+        [{name: float(value) for name, value in losses.items()} for losses in ours_found],
+        [plain.train_step() for _ in range(2)],
+    )
+
+
+def test_bare_step_counts_what_a_step_computes(load: Any) -> None:
+    common, bare_step = load("bench_common"), load("bare_step")
+    config = load_config("quick", SAME_STEP | {"data.crop": (32, 32)})
+    flops = []
+    for spec in stage_table(config):
+        network = common.make_network(config, spec, N_CLASSES)
+        step = bare_step.BareStep(spec, config, network, torch.device("cpu"), N_CLASSES)
+        step()
+        flops.append(step.flops() / bare_step.images_per_step(config, spec))
+    assert 0 < flops[0] < flops[2] < flops[1]  # no branch, g̃, ĝ
+
+
+def test_time_in_turn_and_by_part(load: Any) -> None:
+    common = load("bench_common")
+    device, order = torch.device("cpu"), []
+    sides = [
+        common.Side.build(lambda name=name: lambda: order.append(name), device) for name in "ab"
+    ]
+    order.clear()
+    common.run_in_turn(sides, blocks=2, steps=2)
+    assert "".join(order) == "aabbaabb"
+    assert common.ratio(*sides)["low"] <= common.ratio(*sides)["median"]
+
+    def step() -> None:
+        with torch.profiler.record_function("threestage::crops"):
+            torch.rand(100).sort()
+        with torch.profiler.record_function("threestage::student"):
+            torch.rand(100).sort()
+
+    parts = common.milliseconds_by_part(step, device)
+    assert set(parts) == {"crops", "student"}
+    assert 0 < common.input_share(parts) < 1
+    assert common.input_share({"student": 1.0}) is None
+
+
+def test_a_part_that_fails_is_reported(
+    load: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = load("bench")
+    good = json.dumps({"summary": [["speed", "2.5 times"]]})
+    scripts = {
+        "bad": "raise SystemExit(3)",
+        "silent": "pass",
+        "good": f"import pathlib, sys; pathlib.Path(sys.argv[1]).write_text({good!r})",
+    }
+    parts = [
+        bench.Part(
+            name,
+            [sys.executable, "-c", script, f"{tmp_path / name}.json"],
+            tmp_path / f"{name}.json",
+        )
+        for name, script in scripts.items()
+    ]
+    outcomes = [bench.run_part(part) for part in parts]
+    assert [outcome.code for outcome in outcomes] == [3, 1, 0]
+    assert bench.show(outcomes) == 1
+    assert bench.show(outcomes[2:]) == 0
+    shown = capsys.readouterr().out
+    assert "FAILED with exit code 3" in shown
+    assert "2.5 times" in shown
+
+
+def test_every_part_has_a_script(load: Any, tmp_path: Path) -> None:
+    bench = load("bench")
+    options = bench.parse_arguments(["--quick", "--folder", str(tmp_path)])
+    for name in set(bench.NAMES) - {"latency"}:
+        part = bench.make_part(name, options)
+        assert Path(part.command[1]).exists(), name
+        assert "--quick" in part.command

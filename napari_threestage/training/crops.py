@@ -205,7 +205,7 @@ def _resample(fetched: Fetched, crop: tuple[int, int], device: torch.device) -> 
         weights.append(_weights(side, crop[axis], pixels.shape[2 + axis], flip))
         nearest.append(source)
         inside.append((place >= 0) & (place < extent[:, axis].view(-1, 1)))
-    images = _product(weights[0], pixels.float() / 255, weights[1])
+    images = _product(weights[0] / 255, pixels.float(), weights[1])
     sample = torch.arange(len(pixels), device=device).view(-1, 1, 1)
     truth, pseudo = (
         maps[:, number][sample, nearest[0].unsqueeze(2), nearest[1].unsqueeze(1)]

@@ -129,9 +129,10 @@ class StageTrainer:
         self._feed = Feed(self._draw, self.spec.steps, AHEAD if copies else 0)
 
     def close(self) -> None:
-        """End what works beside the steps."""
+        """End what works beside the steps; without it, the trainer would hold on to itself."""
         if self._feed is not None:
             self._feed.close()
+            self._feed = None
 
     @property
     def done(self) -> bool:

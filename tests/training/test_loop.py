@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -428,3 +431,44 @@ def test_training_learns_what_can_be_learned(stage: int, own: int) -> None:
         image = planes[-1].image[None].float() / 255
         agreement = (trainer.segmenter(image).argmax(1) == planes[-1].pseudo).float().mean()
         assert float(agreement) > 0.7
+
+
+def test_a_stage_that_is_over_leaves_no_memory_behind() -> None:
+    trainer = make()
+    trainer.train_step()
+    trainer.close()
+    left = weakref.ref(trainer)
+    gc.disable()  # which would find what holds on to itself, but late
+    try:
+        del trainer
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same() -> None:
+    usual, compiled = make(LIVE), make(LIVE | {"compile": True})
+    for _ in range(2):
+        expected = losses_of(usual.train_step())
+        assert losses_of(compiled.train_step()) == pytest.approx(expected, rel=1e-3)
+    assert list(compiled.network.state_dict()) == list(usual.network.state_dict())
+
+
+def test_a_network_that_cannot_be_compiled_learns_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[int] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        tried.append(1)
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", refuse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = make(LIVE | {"compile": True})
+        torch._dynamo.reset()
+        losses = losses_of(compiled.train_step())
+    assert tried
+    assert losses == pytest.approx(losses_of(make(LIVE).train_step()), rel=1e-5)

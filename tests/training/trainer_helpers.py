@@ -68,11 +68,14 @@ def make(
     planes: list[Sample] | None = None,
     seed: int = 1,
     workers: Workers | None = None,
+    device: str = "cpu",
 ) -> StageTrainer:
     config = load_config("paper-cityscapes", SMALL | {"data.flip": False} | (changes or {}))
     spec = StageSpec(stage, stage - 1 if own else None, own, steps, None)
     planes = samples() if planes is None else planes
-    return StageTrainer(spec, config, planes, tiny_network(own), torch.device("cpu"), seed, workers)
+    return StageTrainer(
+        spec, config, planes, tiny_network(own), torch.device(device), seed, workers
+    )
 
 
 def losses_of(step: dict[str, Tensor]) -> dict[str, float]:

@@ -1,0 +1,65 @@
+"""What only an accelerator can show: the host never waits, the images stay on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from trainer_helpers import LIVE, losses_of, make
+
+from napari_threestage.training.crops import DevicePlanes, HostPlanes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+EVERYTHING = LIVE | {
+    "augment.cutmix": 0.5,
+    "augment.probability": 1.0,
+    "loss.threshold": 0.3,
+    "loss.dice": 0.5,
+    "loss.class_weights": 0.5,
+    "optimiser.clip": 1.0,
+}
+
+
+@pytest.fixture
+def waiting_forbidden() -> Iterator[None]:
+    """Make every wait of the host for the device an error, once entered by `set`."""
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_never_makes_the_host_wait(precision: str, waiting_forbidden: None) -> None:
+    trainer = make(EVERYTHING | {"precision": precision}, device="cuda")
+    for _ in range(3):  # cudnn looks for its fastest ways, the optimiser makes its state
+        trainer.train_step()
+    torch.cuda.set_sync_debug_mode("error")
+    losses = [trainer.train_step() for _ in range(3)]
+    torch.cuda.set_sync_debug_mode("default")
+    assert all(value == value for step in losses for value in losses_of(step).values())
+
+
+def test_images_on_the_device_and_on_the_host_give_the_same_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from napari_threestage.training import crops
+
+    on_device = make(EVERYTHING, device="cuda")
+    monkeypatch.setattr(crops, "_free", lambda device: 0)
+    on_host = make(EVERYTHING, device="cuda")
+    assert isinstance(on_device._planes, DevicePlanes)
+    assert isinstance(on_host._planes, HostPlanes)
+    ours, theirs = (losses_of(one.train_step()) for one in (on_device, on_host))
+    assert ours == pytest.approx(theirs, rel=1e-3)
+    on_host.close()
+
+
+def test_a_step_on_the_device_is_that_of_the_cpu() -> None:
+    ours, theirs = (losses_of(make(EVERYTHING, device=one).train_step()) for one in ("cuda", "cpu"))
+    assert ours == pytest.approx(theirs, rel=2e-2, abs=2e-2)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HERE = Path(__file__).parent
-NAMES = ("step-mobilenet", "step-compact", "input", "growth", "memory", "latency")
+NAMES = ("step-mobilenet", "step-compact", "input", "growth", "memory", "busy", "latency")
 QUICK_LATENCY = "--seconds 2 --size 1024 --list 1000"
 
 
@@ -78,9 +78,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few minutes, rough figures")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=[], help="these parts")
     parser.add_argument(
-        "--threads", type=int, default=os.cpu_count(), help="for all parts but memory and latency"
+        "--threads", type=int, default=os.cpu_count(), help="for steps, input and growth"
     )
-    parser.add_argument("--device", default="auto", help="for all parts but memory and latency")
+    parser.add_argument("--device", default="auto", help="for steps, input and growth")
     parser.add_argument("--folder", type=Path, default=HERE / "results" / "bench")
     return parser.parse_args(arguments)
 
@@ -104,6 +104,7 @@ def make_part(name: str, options: argparse.Namespace) -> Part:
         "input": ("input_pipeline.py", measured),
         "growth": ("growth.py", ["--plots", str(folder), *measured]),
         "memory": ("memory.py", []),
+        "busy": ("busy.py", []),
     }[name]
     command = [sys.executable, str(HERE / script), "--output", str(output), *more]
     return Part(name, [*command, *(["--quick"] if options.quick else [])], output)

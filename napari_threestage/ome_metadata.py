@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 PYRAMID_ABOVE = 2048  # longer sides get coarser levels, for viewers
+FEW_CHANNELS = 4  # so many share a chunk
 CHANNEL_COLOURS = ("FF0000", "00FF00", "0000FF", "FFFF00", "FF00FF", "00FFFF")
 
 
@@ -27,6 +29,22 @@ def image(
     if "c" in axes and len(channel_names) == levels[0].shape[axes.index("c")]:
         ome["omero"] = omero(channel_names, levels[0], axes)
     return ome
+
+
+def labels(
+    axes: str,
+    levels: Sequence[np.ndarray],
+    scale: Mapping[str, float],
+    unit: Mapping[str, str],
+    classes: Sequence[Any],
+    prefix: str,
+) -> dict[str, Any]:
+    """Return the metadata of a label set, see `multiscale` and `image_label`."""
+    return {
+        "version": "0.5",
+        "multiscales": [multiscale(axes, levels, scale, unit, prefix)],
+        "image-label": image_label(classes),
+    }
 
 
 def link(ome: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,6 +69,15 @@ def read_axes(entry: Mapping[str, Any]) -> tuple[str, dict[str, float], dict[str
     scale = dict(zip(names, transformations[0]["scale"], strict=True))
     unit = {axis["name"]: axis["unit"] for axis in entry["axes"] if axis.get("unit")}
     return "".join(names), scale, unit
+
+
+def array_names(entry: Mapping[str, Any]) -> list[str]:
+    """Return the names of the arrays of a multiscale; ValueError where one leads out of it."""
+    names = [str(dataset["path"]) for dataset in entry["datasets"]]
+    for name in names:
+        if PurePath(name).anchor or ".." in PurePath(name).parts:
+            raise ValueError(f"the array {name} is not in it")
+    return names
 
 
 def read_channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:
@@ -122,13 +149,6 @@ def image_label(classes: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def check_label_image(ome: Mapping[str, Any]) -> None:
-    """Check the metadata of a label set; ValueError where they are not as specified."""
-    from yaozarrs import v05
-
-    v05.LabelImage.model_validate(ome)
-
-
 def validate(path: Path) -> None:
     """Check a store against the OME-Zarr specification; errors as yaozarrs raises them."""
     import yaozarrs
@@ -186,3 +206,15 @@ def one_of_four(fine: np.ndarray) -> np.ndarray:
     """Return one pixel of each block of two by two: labels have no mean."""
     height, width = (max(1, side // 2) for side in fine.shape[-2:])
     return fine[..., : 2 * height : 2, : 2 * width : 2][..., :height, :width]
+
+
+def chunk_sides(shape: Sequence[int], axes: str, side: int) -> tuple[int, ...]:
+    """Return the sides of chunks of about `side` squared values.
+
+    Few channels share a chunk, for they are read together: a small colour image is one file.
+    """
+    channels = shape[axes.index("c")] if "c" in axes else 1
+    together = channels if channels <= FEW_CHANNELS else 1
+    side = side if together == 1 else side // 2
+    wanted = {"y": side, "x": side, "c": together}
+    return tuple(min(size, wanted.get(axis, 1)) for axis, size in zip(axes, shape, strict=True))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-CHUNK = 1024
+CHUNK = 1024  # side of a chunk of one channel
 NAMESPACE = "threestage"  # our own entries in the attributes of a group
 
 
@@ -110,14 +110,10 @@ def read_ome_zarr(path: Path) -> ImageArray:
     ImageFileError
         The folder is no OME-Zarr image or is damaged.
     """
-    import zarr
-
     try:
-        group = zarr.open_group(path, mode="r")
-        attributes = dict(group.attrs)
-        ome: Any = attributes.get("ome", attributes)
+        ome = _read_ome(path)
         multiscale = ome["multiscales"][0]
-        data, *coarser = (group[entry["path"]] for entry in multiscale["datasets"])
+        data, *coarser = (_open_array(path / name) for name in ome_metadata.array_names(multiscale))
         axes, scale, unit = ome_metadata.read_axes(multiscale)
         channels = ome_metadata.read_channel_names(ome)
     except Exception as error:  # zarr, codecs and damaged metadata raise many kinds
@@ -156,14 +152,7 @@ def publish_labels(
     _remove_other_revisions(group, old)
     levels = ome_metadata.pyramid(labels, ome_metadata.one_of_four)
     _write_levels(group, levels, axes, f"{revision}-")
-    ome = {
-        "version": "0.5",
-        "multiscales": [
-            ome_metadata.multiscale(axes, levels, source.scale, source.unit, f"{revision}-")
-        ],
-        "image-label": ome_metadata.image_label(classes),
-    }
-    ome_metadata.check_label_image(ome)
+    ome = ome_metadata.labels(axes, levels, source.scale, source.unit, classes, f"{revision}-")
     _write_group(group, ome, attributes)
     _list_label_sets(image_path / "labels")
 
@@ -197,9 +186,7 @@ def read_labels(image_path: Path, name: str) -> np.ndarray | None:
 def read_attributes(group: Path) -> dict[str, Any] | None:
     """Return our own entries of a group without opening its arrays; None if it does not exist."""
     content = _read_group(group)
-    if content is None:
-        return None
-    return dict(content.get("attributes", {}).get(NAMESPACE, {}))
+    return None if content is None else dict(content.get("attributes", {}).get(NAMESPACE, {}))
 
 
 def write_group_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
@@ -240,13 +227,11 @@ def read_map(path: Path) -> np.ndarray:
     ProjectError
         It is missing or damaged.
     """
-    import zarr
-
     while True:
         before = _identity(path)
         place = _set_aside(path) if before is None and _set_aside(path).exists() else path
         try:
-            values, problem = np.asarray(zarr.open_array(place, mode="r")[...]), None
+            values, problem = np.asarray(_open_array(place)[...]), None
         except Exception as error:  # zarr and codecs raise many kinds
             problem = error
         if _identity(path) != before:
@@ -276,14 +261,30 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _write_array(path: Path, values: np.ndarray, axes: str) -> None:
     import zarr
 
-    chunks = tuple(
-        min(size, CHUNK) if axis in "yx" else 1
-        for axis, size in zip(axes, values.shape, strict=True)
-    )
     array = zarr.create_array(
-        path, shape=values.shape, dtype=values.dtype, chunks=chunks, dimension_names=list(axes)
+        path,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=ome_metadata.chunk_sides(values.shape, axes, CHUNK),
+        dimension_names=list(axes),
     )
     array[...] = values
+
+
+def _open_array(path: Path) -> Any:
+    import zarr
+
+    return zarr.open_array(path, mode="r")
+
+
+def _read_ome(path: Path) -> Any:
+    """Return the OME metadata of a group, of version 0.5 or 0.4."""
+    content = _read_group(path)
+    if content is not None:
+        return content["attributes"]["ome"]
+    import zarr
+
+    return dict(zarr.open_group(path, mode="r", zarr_format=2).attrs)
 
 
 def _write_group(path: Path, ome: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> None:

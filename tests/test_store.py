@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -567,3 +568,33 @@ def test_what_cannot_be_linked_is_refused_and_leaves_nothing(tmp_path: Path, kin
     with pytest.raises((ImageFileError, ProjectError), match=re.escape("source.zarr")):
         store.link_image(path, source, {})
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../b.ome.zarr/0", "{root}/b.ome.zarr/0", "0/../../b.ome.zarr/0"])
+def test_an_image_cannot_name_arrays_outside_of_it(tmp_path: Path, name: str) -> None:
+    for folder in ("a", "b"):
+        image = ImageArray(noise((1, 4, 5)), "cyx")
+        store.write_image(tmp_path / f"{folder}.ome.zarr", image, {})
+    path = tmp_path / "a.ome.zarr"
+    content = json.loads((path / "zarr.json").read_text())
+    datasets = content["attributes"]["ome"]["multiscales"][0]["datasets"]
+    datasets[0]["path"] = name.format(root=tmp_path)
+    (path / "zarr.json").write_text(json.dumps(content))
+    with pytest.raises(ImageFileError, match="is not in it"):
+        store.read_ome_zarr(path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "sides"),
+    [
+        ("cyx", (3, 2000, 300), (3, 512, 300)),
+        ("cyx", (1, 2000, 3000), (1, 1024, 1024)),
+        ("tczyx", (5, 2, 4, 600, 700), (1, 2, 1, 512, 512)),
+        ("cyx", (9, 40, 50), (1, 40, 50)),
+        ("zyx", (7, 2000, 2000), (1, 1024, 1024)),
+    ],
+)
+def test_few_channels_share_a_chunk_and_planes_do_not(
+    axes: str, shape: tuple[int, ...], sides: tuple[int, ...]
+) -> None:
+    assert ome_metadata.chunk_sides(shape, axes, 1024) == sides

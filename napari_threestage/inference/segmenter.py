@@ -98,15 +98,14 @@ class Segmenter:
         shape = [
             size for axis, size in zip(image.axes, image.data.shape, strict=True) if axis != "c"
         ]
-        masks, confidences = [], []
-        for plane in planes_of(
-            image, self.info.channels, self.info.n_channels, self.info.normalisation
-        ):
+        mask, confidence = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        planes = planes_of(image, self.info.channels, self.info.n_channels, self.info.normalisation)
+        for place, plane in zip(np.ndindex(*shape[:-2]), planes, strict=True):
             should_stop()
-            mask, confidence = predict_plane(self.network, plane, self.inference, self.device)
-            masks.append(mask + np.uint8(1))
-            confidences.append(confidence)
-        return np.stack(masks).reshape(shape), np.stack(confidences).reshape(shape)
+            out = mask[place], confidence[place]
+            predict_plane(self.network, plane, self.inference, self.device, out)
+        mask += np.uint8(1)
+        return mask, confidence
 
     def save(self, path: Path) -> None:
         """Write weights and description as one safetensors file, complete or absent."""

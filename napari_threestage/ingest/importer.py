@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_threestage.project import Project
 
 SAVE_SECONDS = 2.0
+SAVE_SHARE = 0.02  # of the time, at most: the more images there are, the longer it takes
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def import_images(
     report = ImportReport(ignored=list(pairing.skipped))
     channels = _expected_channels(project, [image for image, _ in pairing.pairs], options)
     outcomes: list[_Outcome] = []
-    saved = time.monotonic()
+    due = time.monotonic() + SAVE_SECONDS
     with ThreadPoolExecutor() as pool:
         jobs = {
             pool.submit(_import_pair, project, *pair, options, channels): pair
@@ -149,9 +150,11 @@ def import_images(
                     outcomes.append(job.result())
                 except ImageFileError as error:
                     report.failed.append(Skipped(culprit(error, jobs[job]), str(error)))
-                if time.monotonic() - saved > SAVE_SECONDS:
+                begun = time.monotonic()
+                if begun > due:
                     project.save()
-                    saved = time.monotonic()
+                    seconds = time.monotonic() - begun
+                    due = begun + max(SAVE_SECONDS, seconds / SAVE_SHARE)
                 on_progress(done, len(jobs))
         finally:
             pool.shutdown(cancel_futures=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_threestage.project import Project
+    from napari_threestage.project_file import ImageRecord
     from napari_threestage.runs import Run
+
+LOADERS = min(8, os.cpu_count() or 1)  # images read at the same time
 
 
 class SampleSet:
@@ -42,32 +48,39 @@ class SampleSet:
         )
         on_disk = size > run.config.data.cache_gigabytes * 1e9
         self._cache = run.path / "cache" if on_disk else None
-        for record in self._records:
-            images = planes_of(
-                project.read_image(record.id),
-                run.inputs.channels,
-                run.inputs.n_channels,
-                run.inputs.normalisation,
-            )
-            labelled = record.id in run.inputs.labels
-            truth = frozen_truth(project, run, record.id) if labelled else None
-            truths = _planes(truth, record.n_planes)
-            for number, (image, truth) in enumerate(zip(images, truths, strict=True)):
-                tensor = self._keep(image, f"{record.id}-{number}")
-                self.samples.append(Sample(tensor, _as_target(truth)))
+        with ThreadPoolExecutor(LOADERS) as pool:
+            # Each holds one plane that is not kept; the order is that of the records.
+            for samples in pool.map(partial(self._load, project), self._records):
+                self.samples += samples
 
     def load_pseudo_masks(self, stage: int) -> None:
         """Give every sample its pseudo-mask of a stage."""
         samples = iter(self.samples)
-        for record in self._records:
-            for plane in _planes(self.run.read_mask(stage, record.id), record.n_planes):
-                next(samples).pseudo = _as_target(plane)
+        with ThreadPoolExecutor(LOADERS) as pool:
+            masks = pool.map(lambda record: self.run.read_mask(stage, record.id), self._records)
+            for record, mask in zip(self._records, masks, strict=True):
+                for plane in _planes(mask, record.n_planes):
+                    next(samples).pseudo = _as_target(plane)
 
     def close(self) -> None:
         """Remove the cache file, if there is one."""
         if self._cache:
             self.samples.clear()
             shutil.rmtree(self._cache, ignore_errors=True)
+
+    def _load(self, project: Project, record: ImageRecord) -> list[Sample]:
+        run, inputs = self.run, self.run.inputs
+        images = planes_of(
+            project.read_image(record.id), inputs.channels, inputs.n_channels, inputs.normalisation
+        )
+        labelled = record.id in inputs.labels
+        truths = _planes(
+            frozen_truth(project, run, record.id) if labelled else None, record.n_planes
+        )
+        return [
+            Sample(self._keep(image, f"{record.id}-{number}"), _as_target(truth))
+            for number, (image, truth) in enumerate(zip(images, truths, strict=True))
+        ]
 
     def _keep(self, image: np.ndarray, name: str) -> torch.Tensor:
         if self._cache is None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_threestage.config import InferenceConfig
+from napari_threestage.inference import predict as prediction
 from napari_threestage.inference.predict import predict_plane
 
 Bytes = npt.NDArray[np.uint8]
@@ -143,3 +144,36 @@ def test_with_flips_a_mirrored_image_has_the_mirrored_result(convolutions: nn.Mo
         straight = predict(convolutions, image, flips=flips)[1].astype(int)
         back = predict(convolutions, mirrored, flips=flips)[1][:, ::-1]
         assert (np.abs(straight - back).max() <= 1) == flips
+
+
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("size", [(128, 192), (150, 97), (300, 64), (330, 330)])
+def test_tiles_in_batches_give_what_single_tiles_give(
+    size: tuple[int, int], flips: bool, convolutions: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, settings = plane(*size), {"tile": 64, "halo": RADIUS, "flips": flips}
+    single = predict(convolutions, image, **settings)
+    monkeypatch.setitem(prediction.BATCH_PIXELS, "cpu", 3 * 76 * 76)
+    batched = predict(convolutions, image, **settings)
+    assert (single[0] != batched[0]).mean() < 1e-3  # where two classes are as likely
+    assert np.abs(single[1].astype(int) - batched[1]).max() <= 1
+
+
+def test_batches_hold_tiles_of_one_shape_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, limit = Recorder(), 5 * 128 * 128
+    monkeypatch.setitem(prediction.BATCH_PIXELS, "cpu", limit)
+    mask, _ = predict(network, plane(64 * 9, 64 * 9), tile=64, halo=32)
+    assert (mask == 1).all()
+    assert sum(len(seen) for seen in network.seen) == 81
+    assert max(len(seen) for seen in network.seen if seen.shape[2:] == (128, 128)) == 5
+    assert all(seen[:, 0].numel() <= limit for seen in network.seen)
+
+
+def test_results_can_go_into_arrays_that_are_there(convolutions: nn.Module) -> None:
+    image = plane(70, 90)
+    config = InferenceConfig(tile=64, halo=8)
+    out = np.zeros((2, 70, 90), np.uint8)
+    found = predict_plane(convolutions, image, config, CPU, (out[0], out[1]))
+    expected = predict_plane(convolutions, image, config, CPU)
+    np.testing.assert_array_equal(out, expected)
+    assert found[0].base is out and found[1].base is out

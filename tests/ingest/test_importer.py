@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from napari_threestage.ingest import (
     ImportReport,
     encode_mask,
     import_images,
+    importer,
     load_image,
     load_mask_values,
 )
@@ -551,3 +554,23 @@ def test_images_are_recorded_in_the_order_of_their_files(
     import_images(small_project, [folder], None, ImportOptions())
     recorded = [record.name for record in Project(small_project.path).images.values()]
     assert recorded == ["z", *names]
+
+
+def test_the_project_is_saved_now_and_then_however_long_that_takes(
+    small_project: Project, images: Path, masks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that advances with every look: a save takes a second, and so does an image."""
+    fill(images, masks, count=30)
+    ticks, save, saved = count(), small_project.save, []
+    monkeypatch.setattr(importer, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr(importer, "SAVE_SHARE", 0.1)
+
+    def note() -> None:
+        saved.append(len(small_project.images))
+        save()
+
+    monkeypatch.setattr(small_project, "save", note)
+    import_images(small_project, [images], None, ImportOptions())
+    # After three images, twice after ten more, as one second of ten is for saving, at the end.
+    assert len(saved) == 1 + 2 + 1
+    assert len(Project(small_project.path).images) == 30

@@ -149,7 +149,7 @@ def curve(
     axes = figure.subplots()
     for name, values in lines.items():
         axes.plot(places, values, "o-", label=name)
-    axes.set(xscale="log", xlabel=across, ylabel=up, ylim=(0, None))
+    axes.set(xscale="log", xlabel=across, ylabel=up, ylim=(0, 1.08 * axes.dataLim.ymax))
     axes.set_xticks(places, [f"{place:g}" for place in places], minor=False)
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3)

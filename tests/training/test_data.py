@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from frozen_run import make_run
 
 from napari_threestage.config import load_config
 from napari_threestage.errors import ImageFileError
-from napari_threestage.runs import Run, RunInputs
 from napari_threestage.training import data
 from napari_threestage.training.data import SampleSet
 
@@ -32,35 +32,13 @@ def project(small_project: Project, add_image: AddImage) -> Project:
     return small_project
 
 
-def make_run(project: Project, **settings: object) -> Run:
-    images = {record.id: record.sha256 for record in project.images.values()}
-    truths = {i: truth for i in images if (truth := project.read_labels(i)) is not None}
-    inputs = RunInputs(
-        images=images,
-        labels=dict.fromkeys(truths, ""),
-        pixels={},
-        classes=[entry.model_dump(mode="json") for entry in project.classes],
-        channels=None,
-        n_channels=1,
-        normalisation="auto",
-        first_stage=1,
-        last_stage=1,
-        seed=0,
-        device="cpu",
-        threads=1,
-    )
-    run = Run.create(project, load_config("quick", settings), inputs, truths=truths)
-    run.stage_path(1).mkdir()
-    return run
-
-
 @pytest.mark.parametrize("loaders", [1, 7])
 @pytest.mark.parametrize("cache", [1.0, 1e-9])
 def test_samples_are_the_planes_in_the_order_of_image_and_plane(
     project: Project, loaders: int, cache: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "LOADERS", loaders)
-    run = make_run(project, **{"data.cache_gigabytes": cache})
+    run = make_run(project, load_config("quick", {"data.cache_gigabytes": cache}))
     found = SampleSet(project, run)
     assert (run.path / "cache").is_dir() == (cache < 1)
     samples = iter(found.samples)
@@ -81,7 +59,7 @@ def test_samples_are_the_planes_in_the_order_of_image_and_plane(
 
 
 def test_pseudo_masks_go_to_their_samples(project: Project) -> None:
-    run = make_run(project)
+    run = make_run(project, load_config("quick"))
     found = SampleSet(project, run)
     masks = {}
     for number, image_id in enumerate(sorted(project.images)):
@@ -97,7 +75,7 @@ def test_pseudo_masks_go_to_their_samples(project: Project) -> None:
 
 
 def test_an_image_that_cannot_be_read_ends_the_loading(project: Project) -> None:
-    run = make_run(project)
+    run = make_run(project, load_config("quick"))
     (project.image_path(sorted(project.images)[3]) / "zarr.json").write_text("damaged")
     with pytest.raises(ImageFileError, match="cannot be opened"):
         SampleSet(project, run)

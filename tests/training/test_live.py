@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from frozen_run import make_run
 
 from napari_threestage.config import Config, load_config
 from napari_threestage.events import Event, Sampled, Warned
 from napari_threestage.project import GROUND_TRUTH
-from napari_threestage.runs import Run, RunInputs
 from napari_threestage.stages import stage_table
 from napari_threestage.training.data import SampleSet, frozen_truth, present_truth
 from napari_threestage.training.live import LiveSamples
@@ -21,6 +21,7 @@ from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network
 
 if TYPE_CHECKING:
+    from napari_threestage.runs import Run
     from collections.abc import Callable
 
     from napari_threestage.project import ImageRecord, Project
@@ -38,30 +39,6 @@ SETTINGS = {
 
 def small(**changes: Any) -> Config:
     return load_config("quick", SETTINGS | {f"live.{name}": v for name, v in changes.items()})
-
-
-def make_run(project: Project, config: Config) -> Run:
-    """Freeze the project as it is."""
-    train = [one.id for one in project.images.values() if one.split == "train"]
-    found = {image_id: project.read_labels(image_id) for image_id in train}
-    truths = {image_id: truth for image_id, truth in found.items() if truth is not None}
-    inputs = RunInputs(
-        images=dict.fromkeys(train, ""),
-        labels=dict.fromkeys(truths, ""),
-        pixels={},
-        classes=[entry.model_dump() for entry in project.classes],
-        channels=None,
-        n_channels=1,
-        normalisation="auto",
-        first_stage=1,
-        last_stage=1,
-        seed=0,
-        device="cpu",
-        threads=1,
-    )
-    run = Run.create(project, config, inputs, truths=truths)
-    run.stage_path(1).mkdir()
-    return run
 
 
 def make_trainer(project: Project, run: Run) -> StageTrainer:

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from frozen_run import make_run
 
 from napari_threestage.config import load_config
 from napari_threestage.errors import Stopped
 from napari_threestage.events import Predicted
-from napari_threestage.runs import Run, RunInputs
 from napari_threestage.stages import stage_table
 from napari_threestage.training import masks
 from napari_threestage.training.masks import MaskWriter
 
 if TYPE_CHECKING:
+    from napari_threestage.runs import Run
     from collections.abc import Callable
 
     from napari_threestage.events import Event
@@ -52,25 +53,7 @@ def mask_of(image: ImageArray) -> np.ndarray:
 def run(small_project: Project, add_image: AddImage) -> Run:
     for number in range(6):
         add_image(f"image {number}", np.full((64, 64), 2, np.uint8) if number == 3 else None)
-    images = {record.id: record.sha256 for record in small_project.images.values()}
-    truths = {i: truth for i in images if (truth := small_project.read_labels(i)) is not None}
-    inputs = RunInputs(
-        images=images,
-        labels=dict.fromkeys(truths, ""),
-        pixels={},
-        classes=[entry.model_dump(mode="json") for entry in small_project.classes],
-        channels=None,
-        n_channels=1,
-        normalisation="auto",
-        first_stage=1,
-        last_stage=1,
-        seed=0,
-        device="cpu",
-        threads=1,
-    )
-    run = Run.create(small_project, CONFIG, inputs, truths=truths)
-    run.stage_path(1).mkdir()
-    return run
+    return make_run(small_project, CONFIG)
 
 
 def write(

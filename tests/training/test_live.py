@@ -21,10 +21,10 @@ from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network
 
 if TYPE_CHECKING:
-    from napari_threestage.runs import Run
     from collections.abc import Callable
 
     from napari_threestage.project import ImageRecord, Project
+    from napari_threestage.runs import Run
 
     AddImage = Callable[..., ImageRecord]
 

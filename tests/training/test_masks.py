@@ -16,12 +16,12 @@ from napari_threestage.training import masks
 from napari_threestage.training.masks import MaskWriter
 
 if TYPE_CHECKING:
-    from napari_threestage.runs import Run
     from collections.abc import Callable
 
     from napari_threestage.events import Event
     from napari_threestage.inference.segmenter import Segmenter
     from napari_threestage.project import ImageRecord, Project
+    from napari_threestage.runs import Run
     from napari_threestage.store import ImageArray
 
     AddImage = Callable[..., ImageRecord]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # One run on several GPUs of a SLURM cluster:  sbatch examples/slurm_run.sh PROJECT [options of run]
 #
-# The batch sizes of the recipe are those of all GPUs together, so that the result does not depend on
-# how many there are; choose them such that each GPU gets some crops of every sub-batch.  All nodes
-# must see PROJECT under the same path.  A job that runs out of time is asked to save two minutes
-# before; submit it again with --resume.
+# For example with --preset paper-voc.  The batch sizes of the recipe are those of all GPUs together, so
+# that the result does not depend on how many there are; a step needs as many crops as there are GPUs.
+# All nodes must see PROJECT under the same path.  Before its time is over the job is asked to save,
+# which takes one step; submit it again with --resume.
 #
 #SBATCH --job-name=threestage
 #SBATCH --nodes=2

@@ -281,7 +281,8 @@ def _read_ome(path: Path) -> Any:
     """Return the OME metadata of a group, of version 0.5 or 0.4."""
     content = _read_group(path)
     if content is not None:
-        return content["attributes"]["ome"]
+        attributes = content["attributes"]
+        return attributes.get("ome", attributes)
     import zarr
 
     return dict(zarr.open_group(path, mode="r", zarr_format=2).attrs)

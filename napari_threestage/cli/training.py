@@ -97,7 +97,10 @@ def run_stages(options: argparse.Namespace) -> None:
     from napari_threestage.inference.device import choose_device  # torch: not to detach a child
     from napari_threestage.training.workers import joined
 
-    with joined(choose_device(options.device)) as workers:
+    device = options.device
+    if options.resume:
+        device = _resumed(project, options.resume).inputs.device
+    with joined(choose_device(device)) as workers:
         if workers.leads:
             _lead(project, options, workers)
         else:
@@ -122,8 +125,8 @@ def _follow(project: Project, workers: Workers) -> None:
     """Help to train the run that process 0 names; only that one writes and prints."""
     from napari_threestage.training.run import execute_run
 
-    run = find_run(project, str(workers.decide(None)))
     try:
+        run = find_run(project, str(workers.decide(None)))
         with _StopSignals() as signals:
             execute_run(project, run, lambda event: None, signals.stop_wanted, workers)
     except RuntimeError as error:  # what torch raises when another process is gone

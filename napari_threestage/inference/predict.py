@@ -77,7 +77,13 @@ def predict_plane(
     size = plane.shape[1:]
     mask, confidence = out or (np.empty(size, np.uint8), np.empty(size, np.uint8))
     for batch in _batches(_tiles(size, config), device):
-        found = _predict(network, plane, batch, config, device)
+        try:
+            found = _predict(network, plane, batch, config, device)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            one_by_one = [_predict(network, plane, [tile], config, device) for tile in batch]
+            found = np.concatenate(one_by_one)
         for (rows, columns), (label, best) in zip(batch, found, strict=True):
             mask[rows.block, columns.block] = label
             confidence[rows.block, columns.block] = best

@@ -84,9 +84,17 @@ class Planes(Protocol):
         """Do the device's part."""
 
 
-def choose_planes(samples: Sequence[Sample], config: DataConfig, device: torch.device) -> Planes:
-    """Keep the images on the device where they leave it enough memory, else on the host."""
-    if device.type != "cuda" or _bytes(samples) > DEVICE_SHARE * _free(device):
+def choose_planes(
+    samples: Sequence[Sample], config: DataConfig, device: torch.device, host: bool = False
+) -> Planes:
+    """Keep the images on the device where they leave it enough memory, else on the host.
+
+    Parameters
+    ----------
+    host
+        Whether they stay on the host in any case.
+    """
+    if host or device.type != "cuda" or _bytes(samples) > DEVICE_SHARE * _free(device):
         return HostPlanes(samples, config, device)
     return DevicePlanes(samples, config, device)
 

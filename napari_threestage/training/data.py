@@ -106,7 +106,10 @@ def present_truth(project: Project, run: Run, image_id: str) -> np.ndarray | Non
 
 def _on_disk(image: np.ndarray, path: Path) -> np.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, image)
+    # Other processes of this run may write the same file.
+    own = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+    np.save(own, image)
+    own.replace(path)
     mapped: np.ndarray = np.load(path, mmap_mode="c")  # torch warns about read-only memory
     return mapped
 

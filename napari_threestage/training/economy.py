@@ -6,14 +6,21 @@ A run that does not fit takes the next way and makes the same step again.
 from __future__ import annotations
 
 import gc
+import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_threestage.files import write_json
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from napari_threestage.config import Config
 
+FILE = "economy.json"
 SMALLEST_CROP = 64
 SHRINK = 3 / 4
 
@@ -24,6 +31,8 @@ class Economy:
 
     Attributes
     ----------
+    host_images
+        Images stay in the host's memory, even where the device's could hold them.
     half
         Half precision where the recipe has float32.
     recompute
@@ -36,6 +45,7 @@ class Economy:
         Smaller crops than the recipe's.
     """
 
+    host_images: bool = False
     half: bool = False
     recompute: bool = False
     parts: int = 1
@@ -53,7 +63,11 @@ class Economy:
 
 
 def next_economy(
-    now: Economy, config: Config, device: torch.device, n_crops: int
+    now: Economy,
+    config: Config,
+    device: torch.device,
+    n_crops: int,
+    holds_images: bool = False,
 ) -> tuple[Economy, str] | None:
     """Return the next way to save memory and what it does, for people; None if there is none.
 
@@ -61,7 +75,11 @@ def next_economy(
     ----------
     n_crops
         Crops that the student sees in a step.
+    holds_images
+        Whether the images are in the device's memory.
     """
+    if holds_images and not now.host_images:
+        return replace(now, host_images=True), "the images stay in main memory"
     if not now.half and config.precision == "float32" and device.type == "cuda":
         return replace(now, half=True), "convolutions compute in half precision"
     if not now.recompute:
@@ -81,7 +99,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory could not be had, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    says = str(error).lower()
+    known = ("can't allocate memory", "out of memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(words in says for words in known)
 
 
 def free_memory(device: torch.device) -> None:
@@ -89,3 +109,14 @@ def free_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def keep_economy(stage: Path, economy: Economy) -> None:
+    """Note in a stage's folder how it saved memory."""
+    write_json(stage / FILE, economy.to_dict())
+
+
+def latest_economy(stages: Iterable[Path]) -> Economy:
+    """Return how the last of some stages saved memory; usually not at all."""
+    known = [json.loads((stage / FILE).read_text()) for stage in stages if (stage / FILE).exists()]
+    return Economy.from_dict(known[-1]) if known else Economy()

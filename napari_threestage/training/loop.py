@@ -12,17 +12,21 @@ The host draws, the device does everything else; no step makes one wait for the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from napari_threestage.config import for_stage
-from napari_threestage.training.augment import StrongOperator, draw_operator
-from napari_threestage.training.batches import CropSampler, Sample, join, step_generator
-from napari_threestage.training.crops import Batch, Fetched, HostPlanes, choose_planes
+from napari_threestage.training.crops import (
+    Batch,
+    DevicePlanes,
+    HostPlanes,
+    Planes,
+    choose_planes,
+)
+from napari_threestage.training.drawing import Drawing, Drawn, crops_per_step
 from napari_threestage.training.economy import Economy
 from napari_threestage.training.feed import Feed
 from napari_threestage.training.losses import (
@@ -44,19 +48,11 @@ if TYPE_CHECKING:
 
     from napari_threestage.config import Config
     from napari_threestage.stages import StageSpec
+    from napari_threestage.training.batches import Sample
     from napari_threestage.training.multitask import TwoBranchNetwork
     from napari_threestage.training.networks import BlockNetwork
 
 AHEAD = 3  # steps that the host prepares in advance where it copies pixels for the device
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The host's part of a step: windows, A and B, and how many of the crops are labelled."""
-
-    fetched: Fetched
-    operator: StrongOperator
-    n_labelled: int
 
 
 class StageTrainer:
@@ -103,36 +99,49 @@ class StageTrainer:
         self._samples = samples
         self.class_weight = self._class_weight()
         self._set_train_mode()
+        if not config.loss.pseudo:
+            self.network.own_blocks.requires_grad_(False)  # they are not used
         self._student = self.workers.wrap(self.network)
         if config.compile:
             _compile(self._student)
             _compile(self.teacher.network)
+        self.optimiser = Optimiser(config, self.network)
         self._feed: Feed[Drawn] | None = None
+        self._planes: Planes | None = None
         self.use(economy or Economy())
-        self.optimiser = Optimiser(config, self.network, scaled=self.precision == torch.float16)
 
     def use(self, economy: Economy) -> None:
         """Save memory in this way from the next step on."""
+        if self.workers.count > 1:  # all have to make as many passes
+            economy = replace(economy, parts=1)
         self.economy = economy
         self.network.segmenter.recompute = economy.recompute
         config, device = self.config, self.device
         half = config.model_copy(update={"precision": "auto"}) if economy.half else config
         self.precision = choose_precision(half, device)
+        self.optimiser.scale(self.precision == torch.float16)
         crop = economy.crop or config.data.crop
         data = config.data.model_copy(update={"crop": crop})
-        sampler_seed = self.seed * 97 + self.spec.number
-        self._labelled = CropSampler(self._samples, data, sampler_seed, labelled=True)
-        self._whole = CropSampler(self._samples, data, sampler_seed, labelled=False)
         self.close()
-        self._planes = choose_planes(self._samples, data, device)
+        self._planes = None  # before there are others
+        self._planes = choose_planes(self._samples, data, device, economy.host_images)
         copies = isinstance(self._planes, HostPlanes) and device.type != "cpu"
-        self._feed = Feed(self._draw, self.spec.steps, AHEAD if copies else 0)
+        draw = Drawing(
+            self.spec,
+            self.config,
+            data,
+            self._samples,
+            self._planes,
+            device,
+            self.seed,
+            self.workers,
+        )
+        self._feed = Feed(draw, self.spec.steps, AHEAD if copies else 0)
 
     def close(self) -> None:
-        """End what works beside the steps; without it, the trainer would hold on to itself."""
+        """End what works beside the steps."""
         if self._feed is not None:
             self._feed.close()
-            self._feed = None
 
     @property
     def done(self) -> bool:
@@ -150,24 +159,22 @@ class StageTrainer:
         return self.teacher.network if self.averaged else self.network.segmenter
 
     @property
-    def batches(self) -> tuple[int, int]:
-        """Crops of a step, in all processes: from L, and from L and U."""
-        data = self.config.data
-        if self.spec.self_training:
-            return data.labelled_batch, data.whole_set_batch
-        return data.stage1_batch, 0
+    def holds_images(self) -> bool:
+        """Whether the images are in the device's memory."""
+        return isinstance(self._planes, DevicePlanes)
 
     @property
     def images_per_step(self) -> int:
-        """Crops that the student sees in a step."""
-        return sum(self.batches)
+        """Crops that the student sees in a step, in all processes."""
+        return sum(crops_per_step(self.config, self.spec))
 
     def train_step(self) -> dict[str, Tensor]:
         """Make one step and return its losses by name, as tensors on the device.
 
-        A step that fails for want of memory has changed no weight and can be made again.
+        A step that fails for want of memory has changed no weight and can be made again; only
+        the statistics of batch norm have seen its crops then.
         """
-        assert self._feed is not None
+        assert self._feed is not None and self._planes is not None
         with record_function("threestage::draw"):
             drawn = self._feed(self.step)
         with record_function("threestage::crops"):
@@ -177,10 +184,10 @@ class StageTrainer:
         losses = self._learn(targets)
         with record_function("threestage::optimiser"):
             self.optimiser.step()
+        self.step += 1
         if self.averaged:
             with record_function("threestage::average"):
-                self.teacher.update(self.network.segmenter, self.step, self.spec.steps)
-        self.step += 1
+                self.teacher.update(self.network.segmenter, self.step - 1, self.spec.steps)
         return losses
 
     def state(self) -> dict[str, Any]:
@@ -199,38 +206,10 @@ class StageTrainer:
         self.step = int(state["step"])
         self.network.load_state_dict(state["network"])
         self.teacher.network.load_state_dict(state["teacher"])
-        self.optimiser.load_state_dict(state["optimiser"])
         economy = Economy.from_dict(state.get("economy", {}))
         if economy != self.economy:
             self.use(economy)
-
-    def _draw(self, step: int) -> Drawn:
-        """Draw a step for all processes, and fetch the crops of this one."""
-        generator = step_generator(self.seed, self.spec.number, step)
-        n_labelled, n_whole = self.batches
-        windows = self._labelled.windows(step, n_labelled, generator)
-        if self.spec.self_training:
-            windows = join(windows, self._whole.windows(step, n_whole, generator))
-        operator = self._draw_operator(n_labelled, n_labelled + n_whole, generator)
-        mine = self.workers.share((n_labelled, n_whole))
-        fetched = self._planes.fetch(windows.part(mine))
-        operator = operator.part(mine).to(self.device)
-        return Drawn(fetched, operator, int((mine < n_labelled).sum()))
-
-    def _draw_operator(
-        self, n_labelled: int, n_crops: int, generator: torch.Generator
-    ) -> StrongOperator:
-        """Draw A and B: the identity on labelled crops, but for the share the recipe perturbs.
-
-        Labelled crops get no CutMix: mixing few labels was seen to cost several points.
-        """
-        place = torch.arange(n_crops)
-        share = round(for_stage(self.config.augment.labelled, self.spec.number) * n_labelled)
-        whole_set = place >= n_labelled
-        size = self._labelled.config.crop
-        return draw_operator(
-            self.config.augment, n_crops, size, generator, whole_set | (place < share), whole_set
-        )
+        self.optimiser.load_state_dict(state["optimiser"])
 
     def _targets(self, batch: Batch, drawn: Drawn) -> Targets:
         """Let the teacher label the crops, then apply A to them and B to all labels."""
@@ -239,8 +218,9 @@ class StageTrainer:
             with record_function("threestage::teacher"):
                 maps += self._teacher_labels(batch)
         with record_function("threestage::perturb"):
-            images = operator.image(batch.images)
-            truth, pseudo, *labelled = operator.labels(torch.stack(maps, 1)).unbind(1)
+            images = operator.image(batch.images)[drawn.before :]
+            moved = operator.labels(torch.stack(maps, 1))[drawn.before :]
+            truth, pseudo, *labelled = moved.unbind(1)
             truth[drawn.n_labelled :] = IGNORE
             teacher, confident = labelled or (torch.full_like(truth, IGNORE),) * 2
             sure = (confident == 1).float()

@@ -66,18 +66,20 @@ class MaskWriter:
         image_ids = sorted(self._run.inputs.images)
         confusion, waiting = self._confusion(), deque[_Mask]()
         with ThreadPoolExecutor(WRITERS) as pool:
-            for number, image_id in enumerate(image_ids, start=1):
-                self._obey()
-                mask, confidence = self._predict(spec, segmenter, image_id)
-                job = pool.submit(self._write, spec, image_id, mask, confidence)
-                event = Predicted(
-                    stage=spec.number, image=image_id, done=number, total=len(image_ids)
-                )
-                waiting.append(_Mask(mask, job, event))
-                while len(waiting) > WRITERS or sum(one.mask.size for one in waiting) > WAITING:
+            try:
+                for number, image_id in enumerate(image_ids, start=1):
+                    self._obey()
+                    mask, confidence = self._predict(spec, segmenter, image_id)
+                    job = pool.submit(self._write, spec, image_id, mask, confidence)
+                    event = Predicted(
+                        stage=spec.number, image=image_id, done=number, total=len(image_ids)
+                    )
+                    waiting.append(_Mask(mask, job, event))
+                    while len(waiting) > WRITERS or sum(one.mask.size for one in waiting) > WAITING:
+                        self._finish(waiting.popleft(), confusion)
+            finally:  # also before a stop: a mask that could not be written is not kept quiet
+                while waiting:
                     self._finish(waiting.popleft(), confusion)
-            while waiting:
-                self._finish(waiting.popleft(), confusion)
         return confusion.scores()
 
     def write_share(self, spec: StageSpec, segmenter: Segmenter, image_ids: Sequence[str]) -> None:

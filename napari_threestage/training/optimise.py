@@ -25,11 +25,9 @@ class Optimiser:
         The recipe.
     network
         What learns.
-    scaled
-        Whether the loss is scaled so that float16 gradients do not vanish.
     """
 
-    def __init__(self, config: Config, network: TwoBranchNetwork, scaled: bool = False) -> None:
+    def __init__(self, config: Config, network: TwoBranchNetwork) -> None:
         settings = config.optimiser
         *backbone, decoder = network.segmenter.blocks
         new = nn.ModuleList([decoder, *network.own_blocks])
@@ -47,8 +45,29 @@ class Optimiser:
         )
         self._settings = settings
         self._parameters = list(network.parameters())
-        device = next(network.parameters()).device.type
-        self._scaler = torch.amp.GradScaler(device, enabled=scaled)
+        self._device = next(network.parameters()).device.type
+        self._allocate()
+        self.scale(False)
+
+    def scale(self, wanted: bool) -> None:
+        """Say whether the loss is scaled, so that float16 gradients do not vanish."""
+        self._scaler = torch.amp.GradScaler(self._device, enabled=wanted)
+
+    @torch.no_grad()
+    def _allocate(self) -> None:
+        """Have all memory from the start, so that no step fails when it is half done.
+
+        A step of the learning rate 0 with gradients of 0 changes neither weights nor averages.
+        """
+        for group in self.param_groups:
+            group["lr"] = 0.0
+        learning = [one for one in self._parameters if one.requires_grad]
+        for parameter in learning:
+            parameter.grad = torch.zeros_like(parameter)
+        self.inner.step()
+        for state in self.inner.state.values():
+            state["step"].zero_()
+        self.inner.zero_grad(set_to_none=True)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -83,5 +102,7 @@ class Optimiser:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         inner = dict(state)
-        self._scaler.load_state_dict(inner.pop("scaler", {}))
+        scaler = inner.pop("scaler", None)
+        if scaler:  # of a run in float16
+            self._scaler.load_state_dict(scaler)
         self.inner.load_state_dict(inner)

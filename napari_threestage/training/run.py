@@ -34,10 +34,12 @@ from napari_threestage.stages import stage_table
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_threestage.training.control import Control
 from napari_threestage.training.data import SampleSet, present_truth
+from napari_threestage.training.drawing import crops_per_step
 from napari_threestage.training.economy import (
-    Economy,
     free_memory,
     is_out_of_memory,
+    keep_economy,
+    latest_economy,
     next_economy,
 )
 from napari_threestage.training.failure import failed, out_of_memory
@@ -128,7 +130,6 @@ class _Execution:
         self.device = own_device(choose_device(run.inputs.device))
         self.control = Control(run, self.emit, should_stop)
         self.masks = MaskWriter(project, run, self.emit, self.control.obey)
-        self.economy = Economy()
         torch.set_num_threads(max(1, run.inputs.threads // processes_here()))
         tune(self.device)
         if self.device.type == "cpu":
@@ -139,11 +140,9 @@ class _Execution:
         done = self.run.finished_stages()
         table = stage_table(self.config, self.inputs.last_stage)[self.inputs.first_stage - 1 :]
         self._check_inputs()
-        data_config = self.config.data
-        check_batches(
-            (data_config.stage1_batch, data_config.labelled_batch, data_config.whole_set_batch),
-            self.workers.count,
-        )
+        crops = [crops_per_step(self.config, spec) for spec in table]
+        check_batches([sum(one) for one in crops], self.workers.count)
+        self.economy = latest_economy(self.run.stage_path(stage) for stage in sorted(done))
         self.emit(self._started(table, resumed=self.run.events_path.exists()))
         for warning in self.inputs.warnings:
             self.emit(Warned(message=warning))
@@ -213,6 +212,7 @@ class _Execution:
         state = load_checkpoint(checkpoint)
         if state is not None:
             trainer.load_state(state)
+            self.economy = trainer.economy
         self.emit(StageStarted(stage=spec.number, steps=spec.steps, step=trainer.step))
         if self.live:
             self.live.look(trainer)
@@ -230,7 +230,8 @@ class _Execution:
                 if self.workers.leads:  # the others wait for what it decides next
                     self.control.hold()
                 continue
-            event = self.meter.add(self._step(trainer), trainer)
+            losses = self._step(trainer)
+            event = self.meter.add(losses, trainer) if self.workers.leads else None
             if event is not None:
                 self.emit(event)
             if self.live and not trainer.done:
@@ -239,6 +240,7 @@ class _Execution:
         if self.live:
             self.live.look(trainer)
         if self.workers.leads:
+            keep_economy(self.run.stage_path(spec.number), trainer.economy)
             self._segmenter(spec, trainer).save(self.run.model_path(spec.number))
 
     def _save(self, checkpoint: Path, trainer: StageTrainer) -> None:
@@ -255,14 +257,18 @@ class _Execution:
                 if self.workers.count > 1 or not is_out_of_memory(error):
                     raise
                 found = next_economy(
-                    trainer.economy, self.config, self.device, trainer.images_per_step
+                    trainer.economy,
+                    self.config,
+                    self.device,
+                    trainer.images_per_step,
+                    trainer.holds_images,
                 )
                 if found is None:
                     raise
             # Here, for the error holds on to the tensors of its step.
             self.economy, what = found
-            trainer.use(self.economy)
             free_memory(self.device)
+            trainer.use(self.economy)
             place = f"stage {trainer.spec.number}, step {trainer.step}"
             self.emit(Warned(message=f"Memory is too small for {place}. From now on {what}."))
 

@@ -67,19 +67,17 @@ class SharedBatchNorm(nn.BatchNorm2d):
         """Normalise (B, C, H, W)."""
         if not self.training:
             return super().forward(features)
-        values = features.float()
-        pixels = torch.full((1,), float(values.numel() // values.shape[1]), device=values.device)
-        mine = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), pixels])
-        total = sum_over_processes(mine)
-        count = total[-1]
-        mean, square = (total[:-1] / count).chunk(2)
-        variance = square - mean.square()
-        self._remember(mean.detach(), variance.detach(), count.detach())
+        values, axes, shape = features.float(), (0, 2, 3), (1, -1, 1, 1)
+        pixels = values.new_full((1,), values.numel() // values.shape[1])
+        total = sum_over_processes(torch.cat([values.sum(axes), pixels]))
+        mean, count = total[:-1] / total[-1], total[-1].detach()
+        # A second sum, for the mean of squares less the square of the mean would lose all digits.
+        centred = values - mean.view(shape)
+        variance = sum_over_processes(centred.square().sum(axes)) / count
+        self._remember(mean.detach(), variance.detach(), count)
         scale = self.weight * (variance + self.eps).rsqrt()
-        shape = (1, -1, 1, 1)
-        result = values * scale.view(shape) + (self.bias - mean * scale).view(shape)
-        normalised: Tensor = result.to(features.dtype)
-        return normalised
+        result: Tensor = (centred * scale.view(shape) + self.bias.view(shape)).to(features.dtype)
+        return result
 
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None

@@ -51,13 +51,9 @@ class Workers:
         """Whether this process writes and decides."""
         return self.rank == 0
 
-    def share(self, sizes: Sequence[int]) -> Tensor:
-        """Return the places of this process's crops in sub-batches of these sizes."""
-        begins, places = 0, []
-        for size in sizes:
-            places.append(torch.arange(size).tensor_split(self.count)[self.rank] + begins)
-            begins += size
-        return torch.cat(places)
+    def share(self, crops: int) -> Tensor:
+        """Return the places of this process's crops in a step; a process may have none of L."""
+        return torch.arange(crops).tensor_split(self.count)[self.rank]
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Return the network such that the gradients of all processes are averaged."""
@@ -174,12 +170,11 @@ def joined(device: torch.device) -> Iterator[Workers]:
         workers.close()
 
 
-def check_batches(sizes: Sequence[int], workers: int) -> None:
-    """Raise `ConfigError` if a process would have no crops of a sub-batch."""
-    small = [size for size in sizes if 0 < size < workers]
-    if small:
+def check_batches(crops: Sequence[int], workers: int) -> None:
+    """Raise `ConfigError` if a process would have no crops in a step of some stage."""
+    if min(crops) < workers:
         raise ConfigError(
-            f"{workers} processes cannot share {small[0]} crops.",
-            "Use larger batches (--set data.labelled_batch, data.whole_set_batch, "
-            "data.stage1_batch) or fewer processes.",
+            f"{workers} processes cannot share the {min(crops)} crops of a step.",
+            "Use larger batches (--set data.stage1_batch=…, data.labelled_batch=…, "
+            "data.whole_set_batch=…) or fewer processes.",
         )

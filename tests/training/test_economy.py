@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_threestage.training.loop import StageTrainer
 
+CUDA = torch.device("cuda")
 EVERYTHING = {"augment.cutmix": 1.0, "loss.threshold": 0.3, "loss.class_weights": 0.5}
 
 
@@ -142,3 +143,51 @@ def test_the_host_saying_that_memory_is_out_is_understood() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+
+
+@pytest.mark.parametrize("saved", [{}, {"scaler": {}}, None])
+def test_a_run_without_float16_goes_on_where_there_is_only_that(
+    saved: dict[str, Any] | None,
+) -> None:
+    first, second = make(), make({"precision": "float16"})
+    state = first.state()
+    if saved is not None:
+        state["optimiser"] = first.optimiser.inner.state_dict() | saved
+    second.load_state(state)
+    assert second.precision == torch.float16
+
+
+def test_float16_is_scaled_however_it_came_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make()
+    assert not trainer.optimiser._scaler.is_enabled()
+    monkeypatch.setattr(
+        "napari_threestage.training.loop.choose_precision", lambda *_: torch.float16
+    )
+    trainer.use(Economy(half=True))
+    assert trainer.optimiser._scaler.is_enabled()
+
+
+def test_all_memory_of_the_optimiser_is_there_before_the_first_step() -> None:
+    trainer = make({"optimiser.name": "adamw", "optimiser.weight_decay": 0.5})
+    reference = make({"optimiser.name": "adamw", "optimiser.weight_decay": 0.5})
+    learning = [value for value in trainer.network.parameters() if value.requires_grad]
+    states = [trainer.optimiser.inner.state[value] for value in learning]
+    assert all({"step", "exp_avg", "exp_avg_sq"} <= state.keys() for state in states)
+    assert all(int(state["step"]) == 0 for state in states)
+    reference.optimiser.inner.state.clear()  # as torch begins
+    trainer.train_step()
+    reference.train_step()
+    for ours, theirs in zip(
+        trainer.network.parameters(), reference.network.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_images_leave_the_device_first() -> None:
+    config = load_config("quick")
+    found = next_economy(Economy(), config, CUDA, 8, holds_images=True)
+    assert found is not None
+    assert found[0] == Economy(host_images=True)
+    again = next_economy(found[0], config, CUDA, 8, holds_images=False)
+    assert again is not None
+    assert again[0].recompute

@@ -7,14 +7,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch import nn
 from trainer_helpers import LIVE, assert_same_gradients, gradients, losses_of, make
 
+from napari_threestage.config import load_config
 from napari_threestage.errors import ConfigError
+from napari_threestage.presets import settings_for_share
+from napari_threestage.stages import stage_table
+from napari_threestage.training.drawing import crops_per_step
+from napari_threestage.training.shared_norm import SharedBatchNorm
 from napari_threestage.training.workers import Workers, check_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
 RECIPE = LIVE | {
@@ -40,9 +50,19 @@ def torchrun(processes: int, *arguments: object) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("stage", [1, 2])
-def test_two_processes_learn_what_one_does(stage: int, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"changes": RECIPE, "stage": stage, "own": 2 if stage > 1 else 0}
+@pytest.mark.parametrize(
+    ("stage", "changes"),
+    [
+        (1, {}),
+        (2, {"augment.cutmix": 1.0}),
+        (2, {"data.labelled_batch": 1, "loss.pseudo": 0.0}),  # one has no labels, g no gradient
+    ],
+)
+def test_two_processes_learn_what_one_does(
+    stage: int, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"changes": RECIPE | changes, "stage": stage}
+    options["own"] = 2 if stage > 1 else 0
     torchrun(2, SCRIPT, json.dumps(options), tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     alone = make(**options)
@@ -58,21 +78,58 @@ def test_two_processes_learn_what_one_does(stage: int, tmp_path: Path) -> None:
             torch.testing.assert_close(first[part][name], value, rtol=1e-2, atol=1e-3, msg=name)
 
 
-class Third(Workers):
-    rank, count = 1, 3
-
-
-def test_each_process_has_its_own_share_of_both_sub_batches() -> None:
+def test_each_process_has_its_share_of_a_step() -> None:
+    one = Workers()
+    assert one.share(5).tolist() == [0, 1, 2, 3, 4]
+    one.count = 3
     shares = []
     for rank in range(3):
-        one = Third()
         one.rank = rank
-        shares.append(one.share((4, 6)).tolist())
-    assert shares == [[0, 1, 4, 5], [2, 6, 7], [3, 8, 9]]
-    assert Workers().share((2, 3)).tolist() == [0, 1, 2, 3, 4]
+        shares.append(one.share(10).tolist())
+    assert shares == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
 
 
 def test_a_process_without_crops_is_refused() -> None:
-    check_batches((4, 4, 0), 4)
-    with pytest.raises(ConfigError, match="4 processes cannot share 1 crops"):
-        check_batches((4, 1, 9), 4)
+    check_batches((4, 10), 4)
+    with pytest.raises(ConfigError, match="4 processes cannot share the 3 crops"):
+        check_batches((10, 3), 4)
+
+
+@pytest.mark.parametrize("preset", ["paper-voc", "paper-cityscapes", "quick", "balanced"])
+def test_every_preset_can_be_trained_by_four_processes(preset: str) -> None:
+    for share in (0.01, 0.05, 0.5):
+        config = load_config(preset, settings_for_share(preset, share))
+        check_batches([sum(crops_per_step(config, one)) for one in stage_table(config)], 4)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A group of one process, so that layers of many can be tried."""
+    dist.init_process_group(
+        "gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1
+    )
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(0.0, 1.0), (30.0, 0.01), (100.0, 0.01), (7.3, 0.0)])
+def test_shared_batch_norm_is_batch_norm(mean: float, spread: float, alone: None) -> None:
+    torch.manual_seed(0)
+    features = mean + spread * torch.randn(4, 3, 8, 8)
+    wanted = torch.randn(4, 3, 8, 8)
+    results = []
+    for shared in (False, True):
+        norm = nn.BatchNorm2d(3)
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+        norm = SharedBatchNorm(norm) if shared else norm
+        torch.manual_seed(1)
+        norm.weight.data.uniform_()
+        norm.bias.data.uniform_()
+        given = features.clone().requires_grad_()
+        found = norm(given)
+        (found * wanted).sum().backward()
+        results.append((found, given.grad, norm.weight.grad, norm.running_mean, norm.running_var))
+    for ours, theirs in zip(results[1], results[0], strict=True):
+        scale = max(1.0, float(theirs.detach().abs().max()))
+        torch.testing.assert_close(ours / scale, theirs / scale, rtol=0, atol=2e-3)

@@ -77,9 +77,11 @@ class MaskWriter:
                     waiting.append(_Mask(mask, job, event))
                     while len(waiting) > WRITERS or sum(one.mask.size for one in waiting) > WAITING:
                         self._finish(waiting.popleft(), confusion)
-            finally:  # also before a stop: a mask that could not be written is not kept quiet
                 while waiting:
                     self._finish(waiting.popleft(), confusion)
+            finally:  # before a stop, too: a mask that could not be written is not kept quiet
+                for one in waiting:
+                    one.job.result()
         return confusion.scores()
 
     def write_share(self, spec: StageSpec, segmenter: Segmenter, image_ids: Sequence[str]) -> None:

@@ -92,7 +92,10 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
 
 
 def assert_same_gradients(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
-    """Compare them before Adam, which makes much of the rounding of the smallest."""
+    """Compare them before Adam, which makes much of the rounding of the smallest.
+
+    That of a bias in front of batch norm is 0 but for rounding.
+    """
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
-        torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=1e-4, msg=name)

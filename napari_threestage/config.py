@@ -215,7 +215,7 @@ class Config(Section):
     inference: InferenceConfig = InferenceConfig()
     live: LiveConfig = LiveConfig()
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="auto: half of it where the processor has it and it pays"
+        "auto", description="auto: half precision on a GPU, float32 elsewhere"
     )
     compile: bool = Field(False, description="let torch.compile make kernels of its own")
     threads: int = Field(0, ge=0, description="CPU threads; 0 = all cores but one")

@@ -1,4 +1,4 @@
-"""Which numbers to compute with: half precision where the processor has it and it pays."""
+"""Which numbers to compute with: half precision on a GPU, else where the recipe says so."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ import torch
 
 if TYPE_CHECKING:
     from napari_threestage.config import Config
-
-# Half precision makes their dense convolutions faster on a CPU; the depthwise ones of the others
-# get slower.
-DENSE_BACKBONES = ("compact", "resnet18", "resnet34", "resnet50", "resnet101")
 
 
 def choose_precision(config: Config, device: torch.device) -> torch.dtype:
@@ -24,8 +20,6 @@ def choose_precision(config: Config, device: torch.device) -> torch.dtype:
         return chosen
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
-    if device.type == "cpu" and config.network.backbone in DENSE_BACKBONES and _cpu_has_bfloat16():
-        return torch.bfloat16
     return torch.float32
 
 
@@ -40,11 +34,3 @@ def tune(device: torch.device) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor computes with bfloat16 itself; emulated, it is slower than float32."""
-    tells = (
-        getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")
-    )
-    return any(tell() for tell in tells if tell is not None)

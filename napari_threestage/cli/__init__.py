@@ -26,7 +26,8 @@ DONE, WRONG_INPUT, BUG, STOPPED = 0, 1, 2, 3
 
 # How long a thread of torch that waits for the others keeps its core busy before it lets go; read
 # when torch is loaded. Where other programs want the cores, its own 300,000 make every step wait
-# for threads that are not running, some fifty times slower; so few cost some percent where nobody does.
+# for threads that are not running, some fifty times slower; so few cost a few percent where nobody
+# does.
 SPINS = "1000"
 
 

@@ -10,7 +10,7 @@ import psutil
 
 from napari_threestage import events
 from napari_threestage.runs import list_runs
-from napari_threestage.stages import SELF_TRAINING_COST, stage_table
+from napari_threestage.stages import SELF_TRAINING_COST, crops_per_step, stage_table
 
 if TYPE_CHECKING:
     from napari_threestage.config import Config, NetworkConfig
@@ -126,17 +126,13 @@ def _uninterrupted(run: Run) -> dict[int, float]:
 def _guess(project: Project, config: Config, table: list[StageSpec]) -> float:
     backbone = AUTO[0] if config.network.backbone == "auto" else config.network.backbone
     height, width = config.data.crop
-    crops = sum(spec.steps * _crops(config, spec) for spec in table) * height * width / 1e6
+    crops = sum(spec.steps * sum(crops_per_step(config, spec)) for spec in table)
     pixels = sum(
         record.n_planes * record.label_shape[-2] * record.label_shape[-1]
         for record in project.images.values()
     )
     images = len(table) * pixels / 1e6 * (2 if config.inference.flips else 1)
-    work = crops * TRAINING[backbone] + images * PREDICTION[backbone]
+    learnt = crops * height * width / 1e6
+    work = learnt * TRAINING[backbone] + images * PREDICTION[backbone]
     threads = config.threads or max(1, (psutil.cpu_count(logical=False) or 2) - 1)
     return START_SECONDS + work / math.pow(threads, 0.7)  # more threads wait for each other more
-
-
-def _crops(config: Config, spec: StageSpec) -> int:
-    data = config.data
-    return data.labelled_batch + data.whole_set_batch if spec.self_training else data.stage1_batch

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from napari_threestage.estimate import AUTO
-from napari_threestage.stages import stage_table
+from napari_threestage.stages import crops_per_step, stage_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,9 +198,8 @@ def estimate_memory(
 
 def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> dict[str, int]:
     """Return what a step needs, at the end of its forward pass."""
-    data, backbone = config.data, _known(config.network)
-    crops = data.labelled_batch + data.whole_set_batch if spec.self_training else data.stage1_batch
-    pixels = crops * prod(data.crop)
+    backbone = _known(config.network)
+    pixels = sum(crops_per_step(config, spec)) * prod(config.data.crop)
     own_blocks = spec.own_blocks if config.loss.pseudo > 0 else 0
     branches = 2 if own_blocks else 1
     saved: float = backbone.activations[config.network.output_stride].segmenter

@@ -66,6 +66,14 @@ def stage_table(config: Config, last: int = 3) -> list[StageSpec]:
     return [row(number) for number in range(1, last + 1)]
 
 
+def crops_per_step(config: Config, spec: StageSpec) -> tuple[int, int]:
+    """Return the crops of a step, in all processes: from L, and from L and U."""
+    data = config.data
+    if spec.self_training:
+        return data.labelled_batch, data.whole_set_batch
+    return data.stage1_batch, 0
+
+
 def parse_stages(text: str) -> tuple[int, int]:
     """Read ``3``, ``1-3`` or ``2-4`` as the first and the last stage."""
     first, _, last = text.partition("-")

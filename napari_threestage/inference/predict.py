@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from napari_threestage import memory_estimate
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 MULTIPLE = 32  # the largest output stride; sides are padded to it
 # Of the tiles that the network sees at once.  A CPU gains nothing from more than one tile.
 BATCH_PIXELS = {"cpu": 1}
-ACCELERATOR_PIXELS = 2**22
 
 
 class Span(NamedTuple):
@@ -113,7 +114,7 @@ def _batches(tiles: Iterable[Tile], device: torch.device) -> Iterator[list[Tile]
     groups: defaultdict[Any, list[Tile]] = defaultdict(list)
     for rows, columns in tiles:
         groups[rows.shape, columns.shape].append((rows, columns))
-    limit = BATCH_PIXELS.get(device.type, ACCELERATOR_PIXELS)
+    limit = BATCH_PIXELS.get(device.type, memory_estimate.BATCH_PIXELS)
     for (rows, columns), group in groups.items():
         count = max(1, limit // (rows[0] * columns[0]))
         for first in range(0, len(group), count):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from napari_threestage.inference.device import free_memory_of
 from napari_threestage.training.losses import IGNORE
 from napari_threestage.training.placing import pinned, to_device
 
@@ -263,8 +264,7 @@ def _largest_window(config: DataConfig) -> tuple[int, int]:
 def _free(device: torch.device) -> int:
     """Return the bytes of a CUDA device's memory that nobody uses."""
     torch.cuda.empty_cache()  # what a smaller step before has left
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free)
+    return free_memory_of(device) or 0
 
 
 def _bytes(samples: Sequence[Sample]) -> int:

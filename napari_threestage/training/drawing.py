@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_threestage.config import for_stage
+from napari_threestage.stages import crops_per_step
 from napari_threestage.training.augment import StrongOperator, draw_operator
 from napari_threestage.training.batches import CropSampler, join, step_generator
 
@@ -97,11 +98,3 @@ class Drawing:
         return draw_operator(
             self._config.augment, n_crops, size, generator, whole_set | (place < share), whole_set
         )
-
-
-def crops_per_step(config: Config, spec: StageSpec) -> tuple[int, int]:
-    """Return the crops of a step, in all processes: from L, and from L and U."""
-    data = config.data
-    if spec.self_training:
-        return data.labelled_batch, data.whole_set_batch
-    return data.stage1_batch, 0

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from napari_threestage.stages import crops_per_step
 from napari_threestage.training.crops import (
     Batch,
     DevicePlanes,
@@ -26,7 +27,7 @@ from napari_threestage.training.crops import (
     Planes,
     choose_planes,
 )
-from napari_threestage.training.drawing import Drawing, Drawn, crops_per_step
+from napari_threestage.training.drawing import Drawing, Drawn
 from napari_threestage.training.economy import Economy
 from napari_threestage.training.feed import Feed
 from napari_threestage.training.losses import (

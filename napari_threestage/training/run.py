@@ -30,11 +30,10 @@ from napari_threestage.events import (
 from napari_threestage.inference.device import choose_device, describe_device
 from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
 from napari_threestage.project import content_hash
-from napari_threestage.stages import stage_table
+from napari_threestage.stages import crops_per_step, stage_table
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_threestage.training.control import Control
 from napari_threestage.training.data import SampleSet, present_truth
-from napari_threestage.training.drawing import crops_per_step
 from napari_threestage.training.economy import (
     free_memory,
     is_out_of_memory,

@@ -18,8 +18,7 @@ from trainer_helpers import LIVE, assert_same_gradients, gradients, losses_of, m
 from napari_threestage.config import load_config
 from napari_threestage.errors import ConfigError
 from napari_threestage.presets import settings_for_share
-from napari_threestage.stages import stage_table
-from napari_threestage.training.drawing import crops_per_step
+from napari_threestage.stages import crops_per_step, stage_table
 from napari_threestage.training.shared_norm import SharedBatchNorm
 from napari_threestage.training.workers import Workers, check_batches
 

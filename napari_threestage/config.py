@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from napari_threestage.errors import ConfigError
@@ -93,7 +94,7 @@ class DataConfig(Section):
 
 
 class AugmentConfig(Section):
-    """The strong operator A (RandAugment, Cutout, CutMix) and with it B."""
+    """The strong operator A (RandAugment, Cutout, CutMix and more) and with it B."""
 
     operations: tuple[str, ...] = PAPER_OPERATIONS
     count: int = Field(3, ge=0, description="operations drawn for each crop")
@@ -101,7 +102,18 @@ class AugmentConfig(Section):
     max_level: int = Field(9, ge=1, le=10)
     cutouts: int = Field(3, ge=0)
     cutout_size: float = Field(32 / 256, gt=0, le=1, description="of the crop's shorter side")
-    cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a box of another")
+    cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a part of another")
+    mix: Literal["box", "classes"] = Field(
+        "box", description="that part: a box (CutMix), or the pixels of half its classes (ClassMix)"
+    )
+    mixup: Share = Field(0.0, description="chance that a crop is blended with another (ICT)")
+    adversarial: float = Field(
+        0.0, ge=0, description="length of the worst small change of a crop, times its edges (VAT)"
+    )
+    views: int = Field(1, ge=1, le=4, description="strong versions of each crop from L and U")
+    feature_view: bool = Field(
+        False, description="one more version, weak, with half of its features dropped (UniMatch)"
+    )
     labelled: tuple[Share, ...] = Field(
         (0.0,),
         min_length=1,
@@ -123,7 +135,22 @@ class LossConfig(Section):
 
     consistency: float = Field(0.5, ge=0, description="λ1")
     pseudo: float = Field(0.5, ge=0, description="λ2")
+    distance: Literal["hard", "soft", "squared"] = Field(
+        "hard",
+        description="d_c: cross-entropy with the teacher's classes or with its probabilities, or "
+        "squared difference of probabilities",
+    )
     threshold: float = Field(0.0, ge=0, lt=1, description="teacher's confidence to count in L_con")
+    gate: Literal["pixel", "batch"] = Field(
+        "pixel",
+        description="by the threshold, confident pixels count, or all by the confident share",
+    )
+    pseudo_on: Literal["branch", "segmenter"] = Field(
+        "branch", description="what pseudo-masks guide: the second branch, or f (self-training)"
+    )
+    pseudo_threshold: float = Field(
+        0.0, ge=0, lt=1, description="confidence of a pseudo-mask's pixel to count in L_pl"
+    )
     ramp_up: float = Field(0.0, ge=0, le=1, description="share of the steps in which λ1 grows")
     dice: float = Field(0.0, ge=0, description="weight of a Dice term added to L_seg")
     class_weights: float = Field(
@@ -169,6 +196,7 @@ class StagesConfig(Section):
         (0, 2, 1), min_length=1, description="own blocks of the second branch: none, ĝ, g̃"
     )
     start_from: Literal["pretrained", "previous"] = "pretrained"
+    unlabelled_from: int = Field(2, ge=1, description="first stage that draws crops of L and U")
 
     @field_validator("own_blocks")
     @classmethod
@@ -221,6 +249,15 @@ class Config(Section):
     threads: int = Field(0, ge=0, description="CPU threads; 0 = all cores but one")
     checkpoint_seconds: float = Field(60.0, gt=0)
     progress_seconds: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _blends_have_no_class(self) -> Config:
+        if self.augment.mixup and (self.loss.distance == "hard" or self.loss.pseudo):
+            raise ValueError(
+                "'augment.mixup' blends labels, which only a 'loss.distance' of soft or squared "
+                "can take, and 'loss.pseudo' of 0"
+            )
+        return self
 
 
 def load_config(preset: str = "quick", changes: dict[str, Any] | None = None) -> Config:
@@ -279,6 +316,8 @@ def _validate(tree: dict[str, Any]) -> Config:
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"There is no setting '{name}'.", _known_settings(name)) from error
         reason = first["msg"].removeprefix("Value error, ")
+        if not name:
+            raise ConfigError(f"These settings do not go together: {reason}.") from error
         raise ConfigError(
             f"Setting '{name}' cannot be {first.get('input')!r}: {reason}."
         ) from error

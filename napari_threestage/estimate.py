@@ -10,7 +10,7 @@ import psutil
 
 from napari_threestage import events
 from napari_threestage.runs import list_runs
-from napari_threestage.stages import SELF_TRAINING_COST, crops_per_step, stage_table
+from napari_threestage.stages import SELF_TRAINING_COST, stage_table, student_crops
 
 if TYPE_CHECKING:
     from napari_threestage.config import Config, NetworkConfig
@@ -126,7 +126,7 @@ def _uninterrupted(run: Run) -> dict[int, float]:
 def _guess(project: Project, config: Config, table: list[StageSpec]) -> float:
     backbone = AUTO[0] if config.network.backbone == "auto" else config.network.backbone
     height, width = config.data.crop
-    crops = sum(spec.steps * sum(crops_per_step(config, spec)) for spec in table)
+    crops = sum(spec.steps * student_crops(config, spec) for spec in table)
     pixels = sum(
         record.n_planes * record.label_shape[-2] * record.label_shape[-1]
         for record in project.images.values()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from napari_threestage.estimate import AUTO
-from napari_threestage.stages import crops_per_step, stage_table
+from napari_threestage.stages import stage_table, student_crops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,7 +199,7 @@ def estimate_memory(
 def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> dict[str, int]:
     """Return what a step needs, at the end of its forward pass."""
     backbone = _known(config.network)
-    pixels = sum(crops_per_step(config, spec)) * prod(config.data.crop)
+    pixels = student_crops(config, spec) * prod(config.data.crop)
     own_blocks = spec.own_blocks if config.loss.pseudo > 0 else 0
     branches = 2 if own_blocks else 1
     saved: float = backbone.activations[config.network.output_stride].segmenter

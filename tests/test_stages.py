@@ -10,10 +10,10 @@ from napari_threestage.stages import StageSpec, parse_stages, stage_table
 
 PAPER = {"stages.steps": [20, 60], "stages.own_blocks": [0, 2, 1]}
 ROWS = [
-    StageSpec(1, None, 0, 20, None),
-    StageSpec(2, 1, 2, 60, None),
-    StageSpec(3, 2, 1, 60, None),
-    StageSpec(4, 3, 1, 60, None),
+    StageSpec(1, None, 0, 20, None, False),
+    StageSpec(2, 1, 2, 60, None, True),
+    StageSpec(3, 2, 1, 60, None, True),
+    StageSpec(4, 3, 1, 60, None, True),
 ]
 
 

@@ -1,10 +1,10 @@
-"""The operators A and B: RandAugment, Cutout and CutMix, drawn once and applied to a whole batch.
+"""The operators A and B: RandAugment, Cutout and mixing, drawn once and applied to a whole batch.
 
 `draw_operator` draws a `StrongOperator`; its `image` is A and its `labels` is the exact B, which
-repeats only the geometry.  All geometric operations of a sample compose into one matrix and one
-warp.  Parameters are drawn on the CPU from a given generator, so that a step is a pure function of
-its seed, and the host knows which samples need which photometric operation without asking the
-device: applying an operator never waits for the device.
+repeats only the geometry and the mixing.  All geometric operations of a sample compose into one
+matrix and one warp.  Parameters are drawn on the CPU from a given generator, so that a step is a
+pure function of its seed, and the host knows which samples need which photometric operation without
+asking the device: applying an operator never waits for the device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_threestage.training.photometry import PHOTOMETRIC
 from napari_threestage.training.placing import to_device
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_threestage.config import AugmentConfig
 
@@ -51,6 +51,11 @@ class StrongOperator:
         (B, m, 4) as top, bottom, left, right in pixels.
     mix
         (B, 4) box that comes from the previous sample of the batch; empty boxes mix nothing.
+    class_scores
+        (B, 256) where classes are mixed, not boxes: the classes with the highest scores come from
+        the previous sample, if its box is not empty.
+    blend
+        (B,) share of the previous sample that is blended in everywhere.
     device
         Where the images and labels are; `operations` and `levels` stay on the host, which decides
         by them.
@@ -62,14 +67,21 @@ class StrongOperator:
     levels: Tensor
     cutouts: Tensor
     mix: Tensor
+    class_scores: Tensor | None = None
+    blend: Tensor | None = None
     device: torch.device = HOST
 
     def to(self, device: torch.device) -> StrongOperator:
         """Return the same operator for images and labels on a device."""
-        matrix, cutouts, mix = (
-            to_device(part, device) for part in (self.matrix, self.cutouts, self.mix)
+        return replace(
+            self,
+            matrix=to_device(self.matrix, device),
+            cutouts=to_device(self.cutouts, device),
+            mix=to_device(self.mix, device),
+            class_scores=_apply(to_device, self.class_scores, device),
+            blend=_apply(to_device, self.blend, device),
+            device=device,
         )
-        return replace(self, matrix=matrix, cutouts=cutouts, mix=mix, device=device)
 
     def part(self, index: Tensor) -> StrongOperator:
         """Return the operator of some samples, by their places (n,) in the batch."""
@@ -80,10 +92,15 @@ class StrongOperator:
             levels=self.levels[:, index],
             cutouts=self.cutouts[index],
             mix=self.mix[index],
+            class_scores=_apply(Tensor.__getitem__, self.class_scores, index),
+            blend=_apply(Tensor.__getitem__, self.blend, index),
         )
 
-    def image(self, images: Tensor) -> Tensor:
-        """A: strongly perturbed images (B, C, H, W) in [0, 1]."""
+    def image(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """A: strongly perturbed images (B, C, H, W) in [0, 1].
+
+        `mask` is what `mix_mask` gives; the boxes if there is none.
+        """
         x, y, inside = self._source
         height, width = self.size
         grid = torch.stack([x / width, y / height], -1) * 2 - 1
@@ -98,20 +115,57 @@ class StrongOperator:
                 where = to_device(where, self.device)
                 changed = PHOTOMETRIC[PHOTOMETRY[number]](images[where], level)
                 images = images.index_copy(0, where, changed)
-        images = self._mixed(images)
+        images = self.blended(self.mixed(images, mask))
         return images.masked_fill(_boxes(self.cutouts, self.size).unsqueeze(1), GREY)
 
     def labels(self, labels: Tensor, fill: int = IGNORE) -> Tensor:
-        """B: labels (B, H, W) or (B, n, H, W) moved as `image` moves pixels.
+        """B: labels (B, H, W) or (B, n, H, W) moved and mixed as `image` does with pixels.
 
         `fill` is where they leave the frame.  Labels under a Cutout box are kept: the student has
         to paint them in.
         """
+        return self.mixed(self.moved(labels, fill))
+
+    def moved(self, labels: Tensor, fill: float = IGNORE) -> Tensor:
+        """Return labels, or any maps, after the geometry and before the mixing."""
         maps = labels if labels.ndim == 4 else labels.unsqueeze(1)
         place, outside = self._label_source
         moved = maps.flatten(2).gather(2, place.unsqueeze(1).expand(-1, maps.shape[1], -1))
-        moved = moved.view_as(maps).masked_fill(outside.unsqueeze(1), fill)
-        return self._mixed(moved).view_as(labels)
+        return moved.view_as(maps).masked_fill(outside.unsqueeze(1), fill).view_as(labels)
+
+    def mix_mask(self, labels: Tensor) -> Tensor:
+        """Return (B, H, W) bool: which pixels come from the previous sample.
+
+        Parameters
+        ----------
+        labels
+            (B, H, W) uint8, the moved labels, of which ClassMix takes half of the classes: pixels
+            of what these are in the previous sample (Olsson et al., WACV 2021).
+        """
+        if self.class_scores is None:
+            return _boxes(self.mix.unsqueeze(1), self.size)
+        previous = labels.roll(1, 0).long()
+        wanted = (self.mix[:, 1] > self.mix[:, 0]).view(-1, 1, 1)
+        chosen = _half_of_the_classes(previous, self.class_scores)
+        return chosen.gather(1, previous.flatten(1)).view_as(previous) & wanted
+
+    def mixed(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return images or labels (B, ..., H, W) with the pixels of `mask` from the sample before.
+
+        Without a mask, those of the boxes.
+        """
+        if mask is None:
+            mask = _boxes(self.mix.unsqueeze(1), self.size)
+        return torch.where(mask if maps.ndim == 3 else mask.unsqueeze(1), maps.roll(1, 0), maps)
+
+    def blended(self, maps: Tensor) -> Tensor:
+        """Return images or probabilities (B, n, H, W) with the share `blend` of the sample before.
+
+        This is MixUp as Verma et al. (ICT, IJCAI 2019) use it.
+        """
+        if self.blend is None:
+            return maps
+        return torch.lerp(maps, maps.roll(1, 0), self.blend.view(-1, 1, 1, 1).to(maps.dtype))
 
     @cached_property
     def _source(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,9 +191,9 @@ class StrongOperator:
         row = y.floor().long().clamp(0, height - 1)
         return (row * width + column).flatten(1), ~inside
 
-    def _mixed(self, batch: Tensor) -> Tensor:
-        box = _boxes(self.mix.unsqueeze(1), self.size)
-        return torch.where(box.unsqueeze(1), batch.roll(1, 0), batch)
+
+def _apply(change: Callable[..., Tensor], part: Tensor | None, *args: object) -> Tensor | None:
+    return None if part is None else change(part, *args)
 
 
 def draw_operator(
@@ -181,6 +235,8 @@ def draw_operator(
         levels,
         _draw_cutouts(config, batch, size, generator) * wanted.view(-1, 1, 1),
         _draw_mix(config, batch, size, generator) * mixable.view(-1, 1),
+        torch.rand(batch, 256, generator=generator) if config.mix == "classes" else None,
+        _draw_blend(config, batch, generator) * mixable if config.mixup else None,
     )
 
 
@@ -229,6 +285,20 @@ def _draw_mix(
     box = torch.cat([low, low + sides], -1).round().long()[:, [0, 2, 1, 3]]
     chosen = torch.rand(batch, generator=generator) < config.cutmix
     return box * chosen.unsqueeze(1)
+
+
+def _draw_blend(config: AugmentConfig, batch: int, generator: torch.Generator) -> Tensor:
+    """Draw shares from 0 to ½, all equally likely, for as many samples as the chance says."""
+    chosen = torch.rand(batch, generator=generator) < config.mixup
+    return torch.rand(batch, generator=generator) / 2 * chosen
+
+
+def _half_of_the_classes(labels: Tensor, scores: Tensor) -> Tensor:
+    """Return (B, 256) bool: of the classes in labels (B, H, W), the half that scores highest."""
+    present = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, labels.flatten(1), True)
+    present[:, IGNORE] = False
+    rank = torch.where(present, scores, -1.0).argsort(1, descending=True).argsort(1)
+    return present & (rank < (present.sum(1, keepdim=True) + 1) // 2)
 
 
 def _boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:

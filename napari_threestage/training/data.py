@@ -54,13 +54,21 @@ class SampleSet:
                 self.samples += samples
 
     def load_pseudo_masks(self, stage: int) -> None:
-        """Give every sample its pseudo-mask of a stage."""
+        """Give every sample its pseudo-mask of a stage, without pixels of too little confidence."""
         samples = iter(self.samples)
         with ThreadPoolExecutor(LOADERS) as pool:
-            masks = pool.map(lambda record: self.run.read_mask(stage, record.id), self._records)
+            masks = pool.map(lambda record: self._pseudo_mask(stage, record.id), self._records)
             for record, mask in zip(self._records, masks, strict=True):
                 for plane in _planes(mask, record.n_planes):
                     next(samples).pseudo = _as_target(plane)
+
+    def _pseudo_mask(self, stage: int, image_id: str) -> np.ndarray:
+        mask = self.run.read_mask(stage, image_id)
+        threshold = self.run.config.loss.pseudo_threshold
+        if not threshold:
+            return mask
+        sure = self.run.read_confidence(stage, image_id) >= round(255 * threshold)
+        return np.where(sure, mask, 0).astype(mask.dtype)
 
     def close(self) -> None:
         """Remove the cache file, if there is one."""

@@ -15,6 +15,8 @@ from napari_threestage.training.batches import CropSampler, join, step_generator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from napari_threestage.config import Config, DataConfig
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.batches import Sample
@@ -24,12 +26,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The host's part of a step: windows, A and B, and how many of the crops are labelled."""
+    """The host's part of a step.
+
+    Attributes
+    ----------
+    fetched
+        The crops.
+    views
+        Which crop each of the student's is a version of: all in order, then those of L and U again
+        for each further view.
+    operator
+        A and B for the student's crops.
+    n_labelled
+        How many of the crops are labelled.
+    n_weak
+        How many views at the end are weak; the student sees these with features dropped.
+    before
+        Crops of other processes at the start, of which mixing takes parts.
+    """
 
     fetched: Fetched
+    views: Tensor
     operator: StrongOperator
     n_labelled: int
-    before: int = 0  # crops of other processes at the start, which CutMix takes boxes from
+    n_weak: int = 0
+    before: int = 0
 
 
 class Drawing:
@@ -75,26 +96,43 @@ class Drawing:
         windows = self._labelled.windows(step, n_labelled, generator)
         if self._spec.self_training:
             windows = join(windows, self._whole.windows(step, n_whole, generator))
-        operator = self._draw_operator(n_labelled, n_labelled + n_whole, generator)
+        operator = self._draw_operator(n_labelled, n_whole, generator)
         mine = self._workers.share(n_labelled + n_whole)
         drawn, before = mine, 0
         if self._workers.count > 1:
             drawn, before = torch.cat([(mine[:1] - 1) % len(windows), mine]), 1
-        fetched = self._planes.fetch(windows.part(drawn))
-        operator = operator.part(drawn).to(self._device)
-        return Drawn(fetched, operator, int((mine < n_labelled).sum()), before)
+        places = torch.arange(len(drawn))
+        again = places[before:][mine >= n_labelled]
+        extra = self._more_views()
+        parts = [drawn, *(drawn[again] + (view + 1) * n_whole for view in range(extra))]
+        return Drawn(
+            self._planes.fetch(windows.part(drawn)),
+            torch.cat([places, *[again] * extra]),
+            operator.part(torch.cat(parts)).to(self._device),
+            n_labelled=int((mine < n_labelled).sum()),
+            n_weak=len(again) if self._config.augment.feature_view else 0,
+            before=before,
+        )
+
+    def _more_views(self) -> int:
+        """How often crops from L and U come again."""
+        augment = self._config.augment
+        return augment.views - 1 + augment.feature_view
 
     def _draw_operator(
-        self, n_labelled: int, n_crops: int, generator: torch.Generator
+        self, n_labelled: int, n_whole: int, generator: torch.Generator
     ) -> StrongOperator:
-        """Draw A and B: the identity on labelled crops, but for the share the recipe perturbs.
+        """Draw A and B for all crops and then for all further views of those from L and U.
 
-        Labelled crops get no CutMix: mixing few labels was seen to cost several points.
+        They are the identity on labelled crops, but for the share the recipe perturbs, and on the
+        view with dropped features.  Labelled crops are not mixed: mixing few labels was seen to
+        cost several points.
         """
-        place = torch.arange(n_crops)
-        share = round(for_stage(self._config.augment.labelled, self._spec.number) * n_labelled)
-        whole_set = place >= n_labelled
-        size = self._crop
+        augment = self._config.augment
+        n_strong = n_labelled + augment.views * n_whole
+        place = torch.arange(n_labelled + (1 + self._more_views()) * n_whole)
+        share = round(for_stage(augment.labelled, self._spec.number) * n_labelled)
+        strong = (place >= n_labelled) & (place < n_strong)
         return draw_operator(
-            self._config.augment, n_crops, size, generator, whole_set | (place < share), whole_set
+            augment, len(place), self._crop, generator, strong | (place < share), strong
         )

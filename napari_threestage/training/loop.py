@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from napari_threestage.stages import crops_per_step
+from napari_threestage.stages import student_crops
+from napari_threestage.training.batches import step_generator
 from napari_threestage.training.crops import (
-    Batch,
     DevicePlanes,
     HostPlanes,
     Planes,
@@ -37,10 +37,12 @@ from napari_threestage.training.losses import (
     count_valid,
     dice_loss,
     masked_cross_entropy,
+    soft_distance,
 )
+from napari_threestage.training.multitask import FeatureDropout
 from napari_threestage.training.optimise import Optimiser
 from napari_threestage.training.precision import autocast, choose_precision
-from napari_threestage.training.targets import Counts, Targets
+from napari_threestage.training.targets import Counts, TargetMaker, Targets
 from napari_threestage.training.teacher import Teacher
 from napari_threestage.training.workers import Workers
 
@@ -97,6 +99,7 @@ class StageTrainer:
         self.teacher = Teacher(
             self.network.segmenter, config.teacher, warm=spec.start_from is not None
         )
+        self._make_targets = TargetMaker(spec, config, self.teacher, device, seed, self.workers)
         self._samples = samples
         self.class_weight = self._class_weight()
         self._set_train_mode()
@@ -167,7 +170,7 @@ class StageTrainer:
     @property
     def images_per_step(self) -> int:
         """Crops that the student sees in a step, in all processes."""
-        return sum(crops_per_step(self.config, self.spec))
+        return student_crops(self.config, self.spec)
 
     def train_step(self) -> dict[str, Tensor]:
         """Make one step and return its losses by name, as tensors on the device.
@@ -180,7 +183,8 @@ class StageTrainer:
             drawn = self._feed(self.step)
         with record_function("threestage::crops"):
             batch = self._planes.cut(drawn.fetched)
-        targets = self._targets(batch, drawn)
+        parts = self.economy.parts
+        targets = self._make_targets(batch, drawn, self.step, self.precision, parts)
         self.optimiser.begin(self.step, self.spec.steps)
         losses = self._learn(targets)
         with record_function("threestage::optimiser"):
@@ -212,40 +216,20 @@ class StageTrainer:
             self.use(economy)
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def _targets(self, batch: Batch, drawn: Drawn) -> Targets:
-        """Let the teacher label the crops, then apply A to them and B to all labels."""
-        operator, maps = drawn.operator, [batch.truth, batch.pseudo]
-        if self.spec.self_training:
-            with record_function("threestage::teacher"):
-                maps += self._teacher_labels(batch)
-        with record_function("threestage::perturb"):
-            images = operator.image(batch.images)[drawn.before :]
-            moved = operator.labels(torch.stack(maps, 1))[drawn.before :]
-            truth, pseudo, *labelled = moved.unbind(1)
-            truth[drawn.n_labelled :] = IGNORE
-            teacher, confident = labelled or (torch.full_like(truth, IGNORE),) * 2
-            sure = (confident == 1).float()
-        return Targets(images, truth, teacher, sure, pseudo, drawn.n_labelled)
-
-    @torch.no_grad()
-    def _teacher_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return f_θ'(x) as hard labels (B, H, W), `IGNORE` in padding, and if it is confident."""
-        parts = batch.images.chunk(self.economy.parts)
-        with autocast(self.precision, self.device):
-            found = [self.teacher.network(part).softmax(1).max(1) for part in parts]
-        confidence, label = (torch.cat(both) for both in zip(*found, strict=True))
-        label = torch.where(batch.inside, label, IGNORE).byte()
-        return label, (batch.inside & (confidence >= self.config.loss.threshold)).byte()
-
     def _learn(self, targets: Targets) -> dict[str, Tensor]:
         """Add up the gradients of all parts of the step; return its losses."""
         whole = (targets.truth, targets.teacher, targets.pseudo)
         counts = self.workers.total(torch.stack([count_valid(one) for one in whole]))
         parts = targets.split(self.economy.parts)
+        generator = step_generator(self.seed, self.spec.number, self.step, stream=1)
+        wants_branch = self.config.loss.pseudo > 0
         sums: dict[str, Tensor] = {}
         for part in parts:
+            dropout = None
+            if self.config.augment.feature_view:
+                dropout = FeatureDropout(part.weak, generator)
             with record_function("threestage::student"), autocast(self.precision, self.device):
-                logits, branch = self._student(part.images, branch=self.config.loss.pseudo > 0)
+                logits, branch = self._student(part.images, wants_branch, dropout)
             with record_function("threestage::losses"):
                 total, losses = self._losses(part, logits, branch, Counts(*counts), len(parts))
             with record_function("threestage::backward"):
@@ -269,14 +253,14 @@ class StageTrainer:
             )
         }
         total = losses["segmentation"]
-        if self.spec.self_training:
-            losses["consistency"] = masked_cross_entropy(
-                logits, part.teacher, pixel_weight=part.confident, count=counts.teacher
-            )
+        if self.spec.self_training and loss.consistency:
+            losses["consistency"] = self._consistency(part, logits, counts)
             total = total + self._consistency_weight() * losses["consistency"]
-            losses["confident"] = part.confident.sum() / counts.teacher.clamp(min=1)
-        if branch is not None:
-            losses["pseudo"] = masked_cross_entropy(branch, part.pseudo, count=counts.pseudo)
+            sure = part.confident * (part.teacher != IGNORE)
+            losses["confident"] = sure.sum() / counts.teacher.clamp(min=1)
+        guided = logits if self._guides_segmenter else branch
+        if guided is not None:
+            losses["pseudo"] = masked_cross_entropy(guided, part.pseudo, count=counts.pseudo)
             total = total + loss.pseudo * losses["pseudo"]
         total = total * self.workers.count
         if loss.dice:
@@ -285,6 +269,22 @@ class StageTrainer:
             total = total + dice
             losses["segmentation"] = losses["segmentation"] + dice / self.workers.count
         return total, {name: value.detach() for name, value in losses.items()}
+
+    @property
+    def _guides_segmenter(self) -> bool:
+        """Whether pseudo-masks are labels of f, as in plain self-training."""
+        loss, known = self.config.loss, self.spec.pseudo_masks_from is not None
+        return known and loss.pseudo > 0 and loss.pseudo_on == "segmenter"
+
+    def _consistency(self, part: Targets, logits: Tensor, counts: Counts) -> Tensor:
+        """L_con (eq. 1)."""
+        if part.soft is None:
+            return masked_cross_entropy(
+                logits, part.teacher, pixel_weight=part.confident, count=counts.teacher
+            )
+        distance = soft_distance(logits, part.soft, self.config.loss.distance)
+        valid = part.confident * (part.teacher != IGNORE)
+        return (distance * valid).sum() / counts.teacher.clamp(min=1)
 
     def _known_to_all(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add up the shares of all processes, and the terms."""

@@ -49,6 +49,23 @@ def masked_cross_entropy(
     return mean
 
 
+def soft_distance(logits: Tensor, target: Tensor, kind: str) -> Tensor:
+    """Distance of each pixel's answer to probabilities, (B, H, W).
+
+    Parameters
+    ----------
+    logits
+        (B, K, H, W).
+    target
+        (B, K, H, W) probabilities.
+    kind
+        ``soft``: cross-entropy; ``squared``: squared differences, summed over the classes.
+    """
+    if kind == "squared":
+        return (logits.softmax(1) - target).square().sum(1)
+    return -(target * logits.log_softmax(1)).sum(1)
+
+
 def count_valid(target: Tensor) -> Tensor:
     """Return the number of pixels whose target is a class."""
     return (target != IGNORE).sum()

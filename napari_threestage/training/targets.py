@@ -1,13 +1,27 @@
-"""What the student sees in a step and what it should say."""
+"""What the student sees in a step and what it should say: the teacher labels, A and B perturb."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
+from napari_threestage.training.adversarial import worst_change
+from napari_threestage.training.batches import step_generator
+from napari_threestage.training.losses import IGNORE, count_valid
 from napari_threestage.training.placing import to_device
+from napari_threestage.training.precision import autocast
+
+if TYPE_CHECKING:
+    from napari_threestage.config import Config
+    from napari_threestage.stages import StageSpec
+    from napari_threestage.training.crops import Batch
+    from napari_threestage.training.drawing import Drawn
+    from napari_threestage.training.teacher import Teacher
+    from napari_threestage.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,11 @@ class Targets:
     truth, teacher, pseudo
         (B, H, W) uint8, `IGNORE` where a pixel does not count; `truth` does for labelled crops.
     confident
-        (B, H, W) float, 1 where the teacher is sure.
+        (B, H, W) float, 1 where the teacher is sure; or the share that every pixel counts by.
+    weak
+        (B,) bool: views whose features are dropped.
+    soft
+        (B, K, H, W) probabilities of the teacher, where these are the target.
     """
 
     images: Tensor
@@ -29,7 +47,9 @@ class Targets:
     teacher: Tensor
     confident: Tensor
     pseudo: Tensor
+    weak: Tensor
     n_labelled: int
+    soft: Tensor | None = None
 
     def split(self, parts: int) -> list[Targets]:
         """Return parts that hold their share of both sub-batches; none is empty."""
@@ -50,7 +70,9 @@ class Targets:
             self.teacher[index],
             self.confident[index],
             self.pseudo[index],
+            self.weak[index],
             n_labelled,
+            None if self.soft is None else self.soft[index],
         )
 
 
@@ -61,3 +83,139 @@ class Counts:
     truth: Tensor
     teacher: Tensor
     pseudo: Tensor
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the teacher says of crops.
+
+    Attributes
+    ----------
+    label
+        (B, H, W) uint8, its classes, `IGNORE` in padding.
+    sure
+        (B, H, W) uint8, 1 where its confidence reaches the threshold.
+    soft
+        (B, K, H, W) its probabilities, where they are wanted.
+    """
+
+    label: Tensor
+    sure: Tensor
+    soft: Tensor | None
+
+
+class TargetMaker:
+    """Makes the targets of a step from its crops.
+
+    Parameters
+    ----------
+    spec, config
+        The stage and the recipe.
+    teacher
+        θ', which labels the crops.
+    device
+        Where the crops are.
+    seed
+        Decides, with the stage and the step, every random choice.
+    workers
+        The processes that share a step.
+    """
+
+    def __init__(
+        self,
+        spec: StageSpec,
+        config: Config,
+        teacher: Teacher,
+        device: torch.device,
+        seed: int,
+        workers: Workers,
+    ) -> None:
+        self._spec, self._config, self._teacher = spec, config, teacher
+        self._device, self._seed, self._workers = device, seed, workers
+        self._asks = spec.self_training and config.loss.consistency > 0
+
+    def __call__(
+        self, batch: Batch, drawn: Drawn, step: int, precision: torch.dtype, parts: int
+    ) -> Targets:
+        """Let the teacher label the crops, then apply A to them and B to all labels.
+
+        Parameters
+        ----------
+        batch, drawn
+            The crops, and what the host has drawn for them.
+        step
+            Number of the step.
+        precision
+            What the teacher computes in.
+        parts
+            How many passes it makes over the crops, to need less memory.
+        """
+        images, maps, soft = batch.images, [batch.truth, batch.pseudo], None
+        if self._asks:
+            with record_function("threestage::teacher"):
+                opinion = self._ask(batch, precision, parts)
+                images = self._worst(images, opinion, drawn, step)
+            maps += [opinion.label, opinion.sure]
+            soft = None if self._config.loss.distance == "hard" else opinion.soft
+        with record_function("threestage::perturb"):
+            return self._perturbed(images, torch.stack(maps, 1), soft, drawn)
+
+    def _perturbed(
+        self, images: Tensor, maps: Tensor, soft: Tensor | None, drawn: Drawn
+    ) -> Targets:
+        """Apply A to images, B to maps (truth, pseudo-mask, and what the teacher says)."""
+        operator, own = drawn.operator, slice(drawn.before, None)
+        if len(drawn.views) > len(images):
+            views = to_device(drawn.views, self._device)
+            images, maps = images[views], maps[views]
+            soft = None if soft is None else soft[views]
+        moved = operator.moved(maps)
+        mask = operator.mix_mask(moved[:, 2 if self._asks else 1])
+        truth, pseudo, *opinion = operator.mixed(moved, mask)[own].unbind(1)
+        label, sure = opinion or (torch.full_like(truth, IGNORE),) * 2
+        if soft is not None:
+            soft = operator.blended(operator.mixed(operator.moved(soft, 0), mask))[own]
+        weak = to_device(torch.arange(len(truth)) >= len(truth) - drawn.n_weak, self._device)
+        n = drawn.n_labelled
+        truth[n:] = IGNORE
+        pseudo = pseudo.masked_fill(weak.view(-1, 1, 1), IGNORE)
+        if self._config.loss.pseudo_on == "segmenter":
+            pseudo[:n] = IGNORE  # it has their truth
+        images = operator.image(images, mask)[own]
+        return Targets(images, truth, label, self._weight(label, sure), pseudo, weak, n, soft)
+
+    def _weight(self, label: Tensor, sure: Tensor) -> Tensor:
+        """By how much each pixel counts in L_con."""
+        confident = (sure == 1).float()
+        if self._config.loss.gate == "pixel":
+            return confident
+        sums = self._workers.total(torch.stack([confident.sum(), count_valid(label).float()]))
+        return torch.ones_like(confident) * (sums[0] / sums[1].clamp(min=1))
+
+    @torch.no_grad()
+    def _ask(self, batch: Batch, precision: torch.dtype, parts: int) -> Opinion:
+        """Return f_θ'(x)."""
+        loss, found = self._config.loss, []
+        wants_soft = loss.distance != "hard" or self._config.augment.adversarial > 0
+        with autocast(precision, self._device):
+            for images in batch.images.chunk(parts):
+                probability = self._teacher.network(images).softmax(1)
+                found.append((probability, *probability.max(1)))
+        columns = zip(*found, strict=True)
+        probability, confidence, label = (torch.cat(column) for column in columns)
+        label = torch.where(batch.inside, label, IGNORE).byte()
+        sure = (batch.inside & (confidence >= loss.threshold)).byte()
+        return Opinion(label, sure, probability if wants_soft else None)
+
+    def _worst(self, images: Tensor, opinion: Opinion, drawn: Drawn, step: int) -> Tensor:
+        """Change the crops of L and U to what the teacher is most misled by, if that is wanted."""
+        radius = self._config.augment.adversarial
+        if not radius:
+            return images
+        assert opinion.soft is not None
+        generator = step_generator(self._seed, self._spec.number, step, stream=2)
+        first = drawn.before + drawn.n_labelled
+        worst = worst_change(
+            self._teacher.network, images[first:], opinion.soft[first:], radius, generator
+        )
+        return torch.cat([images[:first], images[first:] + worst])

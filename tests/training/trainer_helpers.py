@@ -71,7 +71,7 @@ def make(
     device: str = "cpu",
 ) -> StageTrainer:
     config = load_config("paper-cityscapes", SMALL | {"data.flip": False} | (changes or {}))
-    spec = StageSpec(stage, stage - 1 if own else None, own, steps, None)
+    spec = StageSpec(stage, stage - 1 if own else None, own, steps, None, stage > 1)
     planes = samples() if planes is None else planes
     return StageTrainer(
         spec, config, planes, tiny_network(own), torch.device(device), seed, workers

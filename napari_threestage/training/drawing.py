@@ -42,7 +42,8 @@ class Drawn:
     n_weak
         How many views at the end are weak; the student sees these with features dropped.
     before
-        Crops of other processes at the start, of which mixing takes parts.
+        Crops of other processes at the start, of which mixing takes parts.  Further views are mixed
+        within a process.
     """
 
     fetched: Fetched

@@ -74,6 +74,22 @@ def test_pseudo_masks_go_to_their_samples(project: Project) -> None:
         np.testing.assert_array_equal(sample.pseudo, plane - 1)
 
 
+def test_doubtful_pixels_of_a_pseudo_mask_do_not_count(project: Project) -> None:
+    run = make_run(project, load_config("quick", {"loss.pseudo_threshold": 0.8}))
+    found = SampleSet(project, run)
+    confidence = {}
+    for image_id in sorted(project.images):
+        shape = project.images[image_id].label_shape
+        confidence[image_id] = (np.indices(shape).sum(0) % 2 * 2 + 203).astype(np.uint8)
+        axes = "zyx"[-len(shape) :]
+        run.write_mask(1, image_id, np.ones(shape, np.uint8), confidence[image_id], axes)
+    found.load_pseudo_masks(1)
+    planes = [plane for one in confidence.values() for plane in one.reshape(-1, 16, 20)]
+    for sample, plane in zip(found.samples, planes, strict=True):
+        assert sample.pseudo is not None
+        np.testing.assert_array_equal(sample.pseudo, np.where(plane >= 204, 0, 255))
+
+
 def test_an_image_that_cannot_be_read_ends_the_loading(project: Project) -> None:
     run = make_run(project, load_config("quick"))
     (project.image_path(sorted(project.images)[3]) / "zarr.json").write_text("damaged")

@@ -55,6 +55,7 @@ def torchrun(processes: int, *arguments: object) -> None:
         (1, {}),
         (2, {"augment.cutmix": 1.0}),
         (2, {"data.labelled_batch": 1, "loss.pseudo": 0.0}),  # one has no labels, g no gradient
+        (3, {"augment.views": 2, "loss.distance": "soft", "loss.gate": "batch"}),
     ],
 )
 def test_two_processes_learn_what_one_does(

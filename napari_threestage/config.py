@@ -59,14 +59,33 @@ class NetworkConfig(Section):
     """The segmentation network f as blocks: a backbone in five blocks and a decoder."""
 
     backbone: Literal[
-        "auto", "compact", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "resnet101"
+        "auto",
+        "compact",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "convnext_tiny",
+        "convnext_small",
+        "vit_small_patch14_dinov2",
+        "vit_base_patch14_dinov2",
+        "vit_small_patch16_dinov3",
+        "vit_base_patch16_dinov3",
     ] = Field("resnet101", description="auto: mobilenet_v2 if it has weights, else compact")
     decoder: Literal["aspp", "pyramid"] = "aspp"
-    weights: str = Field("imagenet", description="imagenet, auto, none, or a file")
-    output_stride: Literal[8, 16, 32] = 8
+    weights: str = Field(
+        "imagenet", description="imagenet (of a vit: its published ones), auto, none, or a file"
+    )
+    output_stride: Literal[8, 16, 32] = Field(
+        8, description="of the last map; a vit has that of its patches"
+    )
     aspp_rates: tuple[AtLeast1, ...] = Field((6, 12, 18, 24), min_length=1)
     decoder_channels: int = Field(64, ge=8)
-    batch_norm: Literal["frozen", "live"] = "frozen"
+    batch_norm: Literal["frozen", "live"] = Field(
+        "frozen", description="of the backbone; convnext and vit have none"
+    )
     align_corners: bool = True
 
 
@@ -93,8 +112,8 @@ class DataConfig(Section):
         return scale
 
 
-class AugmentConfig(Section):
-    """The strong operator A (RandAugment, Cutout, CutMix and more) and with it B."""
+class OperatorConfig(Section):
+    """What changes single crops: RandAugment and Cutout."""
 
     operations: tuple[str, ...] = PAPER_OPERATIONS
     count: int = Field(3, ge=0, description="operations drawn for each crop")
@@ -102,6 +121,19 @@ class AugmentConfig(Section):
     max_level: int = Field(9, ge=1, le=10)
     cutouts: int = Field(3, ge=0)
     cutout_size: float = Field(32 / 256, gt=0, le=1, description="of the crop's shorter side")
+
+    @field_validator("operations")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(names) - set(PAPER_OPERATIONS))
+        if unknown:
+            raise ValueError(f"unknown {', '.join(unknown)}; known: {', '.join(PAPER_OPERATIONS)}")
+        return names
+
+
+class AugmentConfig(OperatorConfig):
+    """The strong operator A (RandAugment, Cutout, CutMix and more) and with it B."""
+
     cutmix: float = Field(0.0, ge=0, le=1, description="chance that a crop gets a part of another")
     mix: Literal["box", "classes"] = Field(
         "box", description="that part: a box (CutMix), or the pixels of half its classes (ClassMix)"
@@ -120,14 +152,9 @@ class AugmentConfig(Section):
         description="share of the labelled crops that A perturbs as well, by stage; the last entry "
         "counts for all later stages",
     )
-
-    @field_validator("operations")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(names) - set(PAPER_OPERATIONS))
-        if unknown:
-            raise ValueError(f"unknown {', '.join(unknown)}; known: {', '.join(PAPER_OPERATIONS)}")
-        return names
+    labelled_with: OperatorConfig | None = Field(
+        None, description="what perturbs those; nothing given: the same as crops from L and U"
+    )
 
 
 class LossConfig(Section):
@@ -209,9 +236,15 @@ class StagesConfig(Section):
 class InferenceConfig(Section):
     """How whole images are predicted, for pseudo-masks and for results alike."""
 
-    flips: bool = False
+    flips: bool = Field(False, description="average over the image and its mirror image")
+    flips_vertical: bool = Field(False, description="average over both upside down as well")
     tile: int = Field(1024, ge=64)
     halo: int = Field(64, ge=0)
+
+    @property
+    def n_passes(self) -> int:
+        """How often an image goes through the network."""
+        return (2 if self.flips else 1) * (2 if self.flips_vertical else 1)
 
     @field_validator("halo")
     @classmethod

@@ -26,10 +26,17 @@ ROUGH_GUESS = "a rough guess"
 TRAINING = {
     "compact": 3.0,
     "mobilenet_v2": 7.0,
+    "mobilenet_v3_large": 5.5,
     "resnet18": 9.0,
     "resnet34": 14.0,
     "resnet50": 17.0,
     "resnet101": 30.0,
+    "convnext_tiny": 26.0,
+    "convnext_small": 38.0,
+    "vit_small_patch14_dinov2": 19.0,
+    "vit_base_patch14_dinov2": 66.0,
+    "vit_small_patch16_dinov3": 16.0,
+    "vit_base_patch16_dinov3": 51.0,
 }
 PREDICTION = {name: seconds / 5 for name, seconds in TRAINING.items()}
 START_SECONDS = 10.0
@@ -131,7 +138,7 @@ def _guess(project: Project, config: Config, table: list[StageSpec]) -> float:
         record.n_planes * record.label_shape[-2] * record.label_shape[-1]
         for record in project.images.values()
     )
-    images = len(table) * pixels / 1e6 * (2 if config.inference.flips else 1)
+    images = len(table) * pixels / 1e6 * config.inference.n_passes
     learnt = crops * height * width / 1e6
     work = learnt * TRAINING[backbone] + images * PREDICTION[backbone]
     threads = config.threads or max(1, (psutil.cpu_count(logical=False) or 2) - 1)

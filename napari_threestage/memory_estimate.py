@@ -1,24 +1,25 @@
 """How much memory a run needs, before it begins.
 
 A run needs most at one of two moments of one of its stages: in a step of training, or when it
-predicts the largest tile.  The numbers below are measured on networks without data (torch's device
-``meta``); `tests/training/test_memory_table.py` measures them again and fails when they are stale.
+predicts the largest tile.  What the backbones need is in `backbone_costs`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import psutil
 
+from napari_threestage.backbone_costs import BACKBONES
 from napari_threestage.estimate import AUTO
 from napari_threestage.stages import stage_table, student_crops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_threestage.backbone_costs import Backbone
     from napari_threestage.config import Config, NetworkConfig
     from napari_threestage.project import Project
     from napari_threestage.project_file import ImageRecord
@@ -30,6 +31,7 @@ PROCESS = int(0.95e9)  # torch, torchvision and what reads the images
 CUDA_PROCESS = int(1.5e9)  # the same in main memory when CUDA is loaded too
 CUDA_CONTEXT = int(0.6e9)  # on the device: kernels and work space of its libraries
 PYRAMID = 0.75  # bytes per input pixel and channel that the pyramid decoder saves
+FINER = (4, 2, 1, 1)  # how much finer that decoder makes the maps of a transformer
 PIXEL = 100  # bytes of a crop's pixel: the crop, its perturbed copy, targets, weights, warps
 LOGITS = 5  # numbers of a crop's pixel and class in each branch: logits, losses, gradients
 TILE_LOGITS = 4  # the same for a tile: logits, probabilities, flips
@@ -38,77 +40,6 @@ BATCH_PIXELS = 2**22  # of tiles that a GPU predicts at once
 MASKS = 4  # bytes for a pixel of a stack: mask and confidence, and copies while they are written
 BYTES_READING = 4  # bytes for a value of the largest plane while it is read
 READING = 24  # the same where it is not of bytes, but has to be scaled to them
-
-
-class Activations(NamedTuple):
-    """Bytes for a pixel of the input in float32.
-
-    Attributes
-    ----------
-    segmenter
-        What f's blocks save for the gradient.
-    own
-        What conv6 of ĝ saves on top.
-    tile
-        The most at any time when f only predicts.
-    """
-
-    segmenter: int
-    own: int
-    tile: int
-
-
-class Backbone(NamedTuple):
-    """What a backbone costs.
-
-    Attributes
-    ----------
-    parameters, own_parameters
-        Of the five blocks, and of conv6.
-    channels, own_channels
-        Of the five maps, and of conv6.
-    activations
-        By output stride.
-    """
-
-    parameters: int
-    own_parameters: int
-    channels: tuple[int, ...]
-    own_channels: int
-    activations: dict[int, Activations]
-
-
-def _backbone(
-    parameters: tuple[int, int],
-    channels: tuple[int, ...],
-    own_channels: int,
-    *by_stride: tuple[int, int, int],
-) -> Backbone:
-    activations = {
-        stride: Activations(*one) for stride, one in zip((8, 16, 32), by_stride, strict=True)
-    }
-    return Backbone(*parameters, channels, own_channels, activations)
-
-
-THIN, WIDE = (64, 64, 128, 256, 512), (64, 256, 512, 1024, 2048)
-# fmt: off
-BACKBONES = {
-    "compact": _backbone(
-        (2_170_048, 948_800), (32, 48, 96, 160, 160), 160,
-        (418, 90, 134), (283, 23, 119), (266, 6, 117)),
-    "mobilenet_v2": _backbone(
-        (1_811_712, 1_269_184), (16, 24, 32, 96, 320), 320,
-        (3671, 1396, 232), (1790, 349, 220), (1548, 108, 220)),
-    "resnet18": _backbone(
-        (11_176_512, 2_427_392), THIN, 256, (820, 144, 164), (496, 36, 140), (442, 9, 140)),
-    "resnet34": _backbone(
-        (21_284_672, 3_608_064), THIN, 256, (1332, 208, 164), (720, 52, 140), (642, 13, 140)),
-    "resnet50": _backbone(
-        (23_508_032, 4_402_176), WIDE, 1024, (3788, 640, 572), (1940, 160, 236), (1712, 46, 220)),
-    "resnet101": _backbone(
-        (42_500_160, 4_402_176), WIDE, 1024, (7052, 640, 572), (2756, 160, 236), (2528, 46, 220)),
-}
-# fmt: on
 
 
 @dataclass(frozen=True)
@@ -199,7 +130,9 @@ def estimate_memory(
 def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> dict[str, int]:
     """Return what a step needs, at the end of its forward pass."""
     backbone = _known(config.network)
-    pixels = student_crops(config, spec) * prod(config.data.crop)
+    crops = student_crops(config, spec)
+    pixels = crops * prod(config.data.crop)
+    filled = crops * prod(_filled(side, backbone.patch) for side in config.data.crop)
     own_blocks = spec.own_blocks if config.loss.pseudo > 0 else 0
     branches = 2 if own_blocks else 1
     saved: float = backbone.activations[config.network.output_stride].segmenter
@@ -209,9 +142,13 @@ def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> di
         saved += PYRAMID * config.network.decoder_channels * branches
     return {
         "networks": FLOAT * _numbers(config.network, spec.own_blocks, n_classes),
-        "crops": int(pixels * saved * (HALF if half else 1)),
+        "crops": int(filled * saved * (HALF if half else 1)),
         "losses": pixels * (PIXEL + FLOAT * LOGITS * n_classes * branches),
     }
+
+
+def _filled(side: int, patch: int) -> int:
+    return side + -side % patch if patch else side
 
 
 def _numbers(network: NetworkConfig, own_blocks: int, n_classes: int) -> int:
@@ -238,9 +175,18 @@ def own_parameters(network: NetworkConfig, n_classes: int, own_blocks: int) -> i
 def _decoder_parameters(network: NetworkConfig, channels: Sequence[int], n_classes: int) -> int:
     if network.decoder == "aspp":
         return len(network.aspp_rates) * (9 * channels[-1] + 1) * n_classes
-    width = network.decoder_channels
+    width, finer = network.decoder_channels, 0
+    if _known(network).patch:
+        finer = _finer_parameters(channels, width)
+        channels = (width,) * len(channels)
     lateral = sum(width * (count + 1) for count in channels[1:])
-    return lateral + 9 * width**2 + 2 * width + (width + 1) * n_classes
+    return finer + lateral + 9 * width**2 + 2 * width + (width + 1) * n_classes
+
+
+def _finer_parameters(channels: Sequence[int], width: int) -> int:
+    """Count norms, 1x1 convolutions, and transposed ones."""
+    reduced = sum(2 * count + width * (count + 1) for count in channels[1:])
+    return reduced + sum(width * (width * factor**2 + 1) for factor in FINER if factor > 1)
 
 
 def _predicting(
@@ -253,7 +199,7 @@ def _predicting(
     """Return what the largest tile needs, and the masks of the largest stack."""
     tile: float = _known(config.network).activations[config.network.output_stride].tile
     tile *= HALF if device_kind == "cuda" else 1
-    logits = TILE_LOGITS * (2 if config.inference.flips else 1) * n_classes
+    logits = TILE_LOGITS * min(config.inference.n_passes, 2) * n_classes
     pixels = max((_tile_pixels(record, config, device_kind) for record in records), default=0)
     stack = max((prod(record.label_shape) for record in records), default=0)
     needed = int(pixels * (tile + FLOAT * (TILE_IMAGES * n_channels + logits)))

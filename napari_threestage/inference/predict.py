@@ -134,9 +134,13 @@ def _predict(
     with _autocast(device):
         # The halo goes first: it needs no more than this.
         logits = network(images)[inner].float()
-        if config.flips:
-            mirrored = network(images.flip(-1)).flip(-1)[inner].float()
-            best, label = _mean_of_probabilities(logits, mirrored).max(1)
+        mirrors = _mirrors(config)
+        if mirrors:
+            total = logits.contiguous().softmax(1)
+            for axes in mirrors:
+                mirrored = network(images.flip(axes)).flip(axes)[inner].float()
+                total += mirrored.contiguous().softmax(1)
+            best, label = total.div_(len(mirrors) + 1).max(1)
         else:
             best, label = _most_probable(logits)
     return torch.stack([label.byte(), (best * 255).round_().byte()], 1).cpu().numpy()
@@ -151,9 +155,13 @@ def _most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
     return (logits - best).exp_().sum(1).reciprocal_(), label[:, 0]
 
 
-def _mean_of_probabilities(first: Tensor, second: Tensor) -> Tensor:
-    one, other = (logits.contiguous().softmax(1) for logits in (first, second))
-    return one.add_(other).div_(2)
+def _mirrors(config: InferenceConfig) -> list[tuple[int, ...]]:
+    """Return the axes of each mirror image that is averaged with the image."""
+    sideways, upside_down = (
+        [(), (-1,)][: 1 + config.flips],
+        [(), (-2,)][: 1 + config.flips_vertical],
+    )
+    return [(*a, *b) for b in upside_down for a in sideways][1:]
 
 
 def _load(windows: list[np.ndarray], device: torch.device) -> Tensor:

@@ -192,6 +192,33 @@ class StrongOperator:
         return (row * width + column).flatten(1), ~inside
 
 
+def join_operators(first: StrongOperator, second: StrongOperator) -> StrongOperator:
+    """Return the operator of both batches, one after the other; the first is not mixed."""
+    both = (first, second)
+    slots = max(len(one.operations) for one in both)
+    boxes = max(one.cutouts.shape[1] for one in both)
+    cutouts = [_padded(one.cutouts.movedim(1, 0), boxes, 0) for one in both]
+    return replace(
+        second,
+        matrix=torch.cat([one.matrix for one in both]),
+        operations=torch.cat([_padded(one.operations, slots, -1) for one in both], 1),
+        levels=torch.cat([_padded(one.levels, slots, 0) for one in both], 1),
+        cutouts=torch.cat(cutouts, 1).movedim(1, 0),
+        mix=torch.cat([one.mix for one in both]),
+        class_scores=_behind(len(first.matrix), second.class_scores),
+        blend=_behind(len(first.matrix), second.blend),
+    )
+
+
+def _padded(part: Tensor, length: int, value: float) -> Tensor:
+    more = part.new_full((length - len(part), *part.shape[1:]), value)
+    return torch.cat([part, more])
+
+
+def _behind(count: int, part: Tensor | None) -> Tensor | None:
+    return None if part is None else torch.cat([part.new_zeros(count, *part.shape[1:]), part])
+
+
 def _apply(change: Callable[..., Tensor], part: Tensor | None, *args: object) -> Tensor | None:
     return None if part is None else change(part, *args)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_threestage.config import for_stage
+from napari_threestage.config import AugmentConfig, for_stage
 from napari_threestage.stages import crops_per_step
-from napari_threestage.training.augment import StrongOperator, draw_operator
+from napari_threestage.training.augment import StrongOperator, draw_operator, join_operators
 from napari_threestage.training.batches import CropSampler, join, step_generator
 
 if TYPE_CHECKING:
@@ -129,11 +129,16 @@ class Drawing:
         view with dropped features.  Labelled crops are not mixed: mixing few labels was seen to
         cost several points.
         """
-        augment = self._config.augment
+        augment, size = self._config.augment, self._crop
         n_strong = n_labelled + augment.views * n_whole
         place = torch.arange(n_labelled + (1 + self._more_views()) * n_whole)
         share = round(for_stage(augment.labelled, self._spec.number) * n_labelled)
         strong = (place >= n_labelled) & (place < n_strong)
-        return draw_operator(
-            augment, len(place), self._crop, generator, strong | (place < share), strong
-        )
+        if augment.labelled_with is None:
+            wanted = strong | (place < share)
+            return draw_operator(augment, len(place), size, generator, wanted, strong)
+        own = AugmentConfig.model_validate(augment.labelled_with.model_dump())
+        first = draw_operator(own, n_labelled, size, generator, place[:n_labelled] < share)
+        strong = strong[n_labelled:]
+        others = draw_operator(augment, len(strong), size, generator, strong, strong)
+        return join_operators(first, others)

@@ -8,17 +8,15 @@ need, so any network in this form gets ĝ and g̃ for free.
 
 from __future__ import annotations
 
-import copy
-import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_threestage.training.backbones import build_backbone
 from napari_threestage.training.recompute import recomputed
-from napari_threestage.training.weights import load_backbone_weights
+from napari_threestage.training.transformers import TokenDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +85,8 @@ class BlockNetwork(nn.Module):
         Normalisation of each input channel, for images in [0, 1].
     align_corners
         How logits are brought to the size of the input.
+    multiple
+        Images are filled up below and to the right to a multiple of it, with their mean.
 
     Attributes
     ----------
@@ -103,17 +103,22 @@ class BlockNetwork(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         align_corners: bool = False,
+        multiple: int = 1,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.align_corners = align_corners
+        self.multiple = multiple
         self.recompute = False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def features(self, images: Tensor, n_blocks: int) -> list[Tensor]:
         """Return the maps of the first `n_blocks` blocks for images (B, C, H, W) in [0, 1]."""
-        maps = [(images - self.mean) / self.std]
+        height, width = images.shape[-2:]
+        margin = (0, -width % self.multiple, 0, -height % self.multiple)
+        normalised = (images - self.mean) / self.std
+        maps = [F.pad(normalised, margin) if any(margin) else normalised]
         for block in self.blocks[:n_blocks]:
             maps.append(self.run(block, maps[-1]))
         return maps[1:]
@@ -127,24 +132,17 @@ class BlockNetwork(nn.Module):
 
     def upsample(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Bring logits to (H, W) of the input, in float32 for the losses."""
-        return F.interpolate(
-            logits.float(), tuple(size), mode="bilinear", align_corners=self.align_corners
+        height, width = size
+        whole = (height + -height % self.multiple, width + -width % self.multiple)
+        enlarged = F.interpolate(
+            logits.float(), whole, mode="bilinear", align_corners=self.align_corners
         )
+        return enlarged[..., :height, :width]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K, H, W) for images (B, C, H, W) in [0, 1]."""
         features = self.features(images, len(self.blocks) - 1)
         return self.upsample(self.run(self.blocks[-1], features), images.shape[-2:])
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """Five blocks and what is needed to build the own blocks of a second branch."""
-
-    blocks: list[nn.Module]
-    channels: tuple[int, ...]
-    last_block: nn.Module
-    last_channels: int
 
 
 def build_network(config: NetworkConfig, in_channels: int, n_classes: int) -> BlockNetwork:
@@ -153,15 +151,16 @@ def build_network(config: NetworkConfig, in_channels: int, n_classes: int) -> Bl
     Raises
     ------
     ConfigError
-        The weights cannot be read or do not fit the backbone.
+        The weights cannot be read or do not fit the backbone, or timm is needed and missing.
     """
-    backbone = _build_backbone(config, in_channels)
-    blocks = [*backbone.blocks, build_decoder(config, backbone.channels, n_classes)]
+    backbone = build_backbone(config, in_channels)
+    decoder = build_decoder(config, backbone.channels, n_classes, backbone.n_tokens)
     repeats = in_channels // 3 + 1
     mean, std = (list(values * repeats)[:in_channels] for values in (IMAGENET_MEAN, IMAGENET_STD))
     if in_channels == 1:
         mean, std = [sum(IMAGENET_MEAN) / 3], [sum(IMAGENET_STD) / 3]
-    return BlockNetwork(blocks, mean, std, config.align_corners)
+    blocks = [*backbone.blocks, decoder]
+    return BlockNetwork(blocks, mean, std, config.align_corners, backbone.multiple)
 
 
 def build_own_blocks(
@@ -170,159 +169,27 @@ def build_own_blocks(
     """Build the own last blocks of a second branch: 1 for g̃ (decoder), 2 for ĝ (conv6, decoder).
 
     ĝ's conv6 has half of conv5's width in a ResNet (Table VII); other backbones repeat their last
-    block.  It always has live batch norm, as it has no pre-trained statistics.
+    block, a transformer its last group of layers.  It has random weights and always live batch
+    norm, as it has no pre-trained statistics.
     """
     if own_blocks == 0:
         return []
-    backbone = _build_backbone(config.model_copy(update={"weights": "none"}), in_channels)
+    backbone = build_backbone(config.model_copy(update={"weights": "none"}), in_channels)
     if own_blocks == 1:
-        return [build_decoder(config, backbone.channels, n_classes)]
+        return [build_decoder(config, backbone.channels, n_classes, backbone.n_tokens)]
     channels = (*backbone.channels[:-1], backbone.last_channels)
-    return [backbone.last_block, build_decoder(config, channels, n_classes)]
+    return [backbone.last_block, build_decoder(config, channels, n_classes, backbone.n_tokens)]
 
 
-def build_decoder(config: NetworkConfig, channels: Sequence[int], n_classes: int) -> nn.Module:
-    """Build the last block."""
+def build_decoder(
+    config: NetworkConfig, channels: Sequence[int], n_classes: int, n_tokens: int = 0
+) -> nn.Module:
+    """Build the last block; `n_tokens` class and register tokens tell that of a transformer."""
     if config.decoder == "aspp":
-        return AtrousPyramid(channels, n_classes, config.aspp_rates)
-    return FeaturePyramid(channels, n_classes, config.decoder_channels)
-
-
-def _build_backbone(config: NetworkConfig, in_channels: int) -> Backbone:
-    builders = {"mobilenet_v2": _mobilenet_v2, "compact": _compact}
-    return builders.get(config.backbone, _resnet)(config, in_channels)
-
-
-def _resnet(config: NetworkConfig, in_channels: int) -> Backbone:
-    from torchvision.models import resnet
-
-    model = getattr(resnet, config.backbone)(weights=None)
-    load_backbone_weights(model, config)
-    model.conv1 = _adapt_first(model.conv1, in_channels)
-    stem = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
-    blocks = [stem, model.layer1, model.layer2, model.layer3, model.layer4]
-    out = model.fc.in_features
-    conv6 = _half_width_conv5(model.layer4, out // 2, out // 2)
-    _set_output_stride([*([block] for block in blocks[:4]), [blocks[4], conv6]], config)
-    return Backbone(blocks, (64, out // 8, out // 4, out // 2, out), conv6, out // 2)
-
-
-def _half_width_conv5(conv5: nn.Sequential, in_channels: int, out_channels: int) -> nn.Module:
-    """Return conv5's structure with half its channels and random weights (conv6 of Table VII)."""
-    block_type: Any = type(conv5[0])
-    planes = out_channels // block_type.expansion
-    shortcut = nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 1, stride=2, bias=False), nn.BatchNorm2d(out_channels)
-    )
-    first = block_type(in_channels, planes, stride=2, downsample=shortcut)
-    rest = (block_type(out_channels, planes) for _ in range(len(conv5) - 1))
-    conv6 = nn.Sequential(first, *rest)
-    _initialise(conv6)
-    return conv6
-
-
-def _mobilenet_v2(config: NetworkConfig, in_channels: int) -> Backbone:
-    from torchvision.models import mobilenet_v2
-
-    model = mobilenet_v2(weights=None)
-    load_backbone_weights(model, config)
-    layers = model.features
-    layers[0][0] = _adapt_first(layers[0][0], in_channels)
-    bounds = (0, 2, 4, 7, 14, 18)  # strides 2 to 32; the last 1x1 convolution is left out
-    blocks: list[nn.Module] = [
-        nn.Sequential(*layers[start:stop]) for start, stop in itertools.pairwise(bounds)
-    ]
-    conv6 = copy.deepcopy(blocks[-1])
-    _initialise(conv6)
-    _set_output_stride([*([block] for block in blocks[:4]), [blocks[4], conv6]], config)
-    return Backbone(blocks, (16, 24, 32, 96, 320), conv6, 320)
-
-
-def _compact(config: NetworkConfig, in_channels: int) -> Backbone:
-    """Return a small residual network that learns from random weights within minutes on a CPU."""
-    from torchvision.models.resnet import BasicBlock
-
-    def block(before: int, after: int, stride: int) -> nn.Module:
-        shortcut = nn.Sequential(
-            nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
-        )
-        return nn.Sequential(BasicBlock(before, after, stride, shortcut), BasicBlock(after, after))
-
-    widths = (32, 48, 96, 160, 160)
-    stem = nn.Sequential(
-        nn.Conv2d(in_channels, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
-    )
-    blocks = [stem, *(block(a, b, 2) for a, b in itertools.pairwise(widths))]
-    conv6 = block(*widths[-2:], 2)
-    for part in (*blocks, conv6):
-        _initialise(part)
-    _set_output_stride([*([part] for part in blocks[:4]), [blocks[4], conv6]], config)
-    return Backbone(blocks, widths, conv6, widths[-1])
-
-
-def _adapt_first(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
-    """Give the first convolution another number of input channels, keeping the response's size."""
-    if in_channels == conv.in_channels:
-        return conv
-    adapted = nn.Conv2d(
-        in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        bias=False,
-    )
-    order = torch.arange(in_channels) % conv.in_channels
-    weight = conv.weight.detach()
-    weight = weight.sum(1, keepdim=True) if in_channels == 1 else weight[:, order]
-    adapted.weight.data.copy_(weight * (1 if in_channels == 1 else 3 / in_channels))
-    return adapted
-
-
-def _set_output_stride(levels: Sequence[Sequence[nn.Module]], config: NetworkConfig) -> None:
-    """Replace the strides of the last levels by dilations, as DeepLab does.
-
-    A level holds the alternatives for one place of the sequence: conv5 and conv6.
-    """
-    stride, dilation = 1, 1
-    for level in levels:
-        level_stride = _stride_of(level[0])
-        if stride * level_stride <= config.output_stride:
-            stride *= level_stride
-            continue
-        for block in level:
-            _dilate(block, dilation, dilation * level_stride)
-        dilation *= level_stride
-
-
-def _stride_of(block: nn.Module) -> int:
-    """Return how much smaller a block's output is than its input, tried on a small image."""
-    first = next(module for module in block.modules() if isinstance(module, nn.Conv2d))
-    training = block.training
-    with torch.no_grad():
-        size = block.eval()(torch.zeros(1, first.in_channels, 16, 16)).shape[-1]
-    block.train(training)
-    return 16 // int(size)
-
-
-def _dilate(block: nn.Module, before: int, after: int) -> None:
-    """Turn strided convolutions into dense ones; those behind them see `after` as dilation."""
-    current = before
-    for module in block.modules():
-        if not isinstance(module, nn.Conv2d):
-            continue
-        strided = module.stride != (1, 1)
-        module.stride = (1, 1)
-        if module.kernel_size == (3, 3):
-            module.dilation = module.padding = (current, current)
-        if strided and module.kernel_size == (3, 3):
-            current = after
-
-
-def _initialise(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(part, nn.BatchNorm2d):
-            nn.init.ones_(part.weight)
-            nn.init.zeros_(part.bias)
+        pyramid = AtrousPyramid(channels, n_classes, config.aspp_rates)
+        return TokenDecoder(pyramid, n_tokens, channels, None) if n_tokens else pyramid
+    width = config.decoder_channels
+    if n_tokens:
+        skips = FeaturePyramid((width,) * len(channels), n_classes, width)
+        return TokenDecoder(skips, n_tokens, channels, width)
+    return FeaturePyramid(channels, n_classes, width)

@@ -1,4 +1,4 @@
-"""Pre-trained weights of a backbone: from torchvision's hub, from a file, or none."""
+"""Pre-trained weights of a backbone: from the hub of torchvision or timm, from a file, or none."""
 
 from __future__ import annotations
 
@@ -9,11 +9,35 @@ from urllib.error import URLError
 import torch
 
 from napari_threestage.errors import ConfigError
+from napari_threestage.training.weight_names import known_names
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from torch import Tensor, nn
 
     from napari_threestage.config import NetworkConfig
+
+NOT_NEEDED = ("fc.", "classifier.")  # layers behind the five blocks
+
+
+def timm_library() -> ModuleType:
+    """Return timm, which only the transformers need.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise ConfigError(
+            "The backbones 'vit_…' need the package timm, which is not installed.",
+            'Install it: pip install "napari-threestage[encoders]".',
+        ) from error
+    module: ModuleType = timm
+    return module
 
 
 def find_weights(config: NetworkConfig) -> tuple[NetworkConfig, str | None]:
@@ -59,7 +83,7 @@ def _imagenet(backbone: str, required: bool) -> tuple[str, str | None]:
     try:
         return str(_download(backbone)), None
     except (URLError, OSError, RuntimeError) as error:  # the last: not what the hash says
-        message = f"The ImageNet weights of {backbone} cannot be downloaded ({error})."
+        message = f"The published weights of {backbone} cannot be downloaded ({error})."
         hint = "Download them elsewhere and use --set network.weights=FILE."
         if required:
             raise ConfigError(message, hint) from error
@@ -67,7 +91,14 @@ def _imagenet(backbone: str, required: bool) -> tuple[str, str | None]:
 
 
 def load_backbone_weights(model: nn.Module, config: NetworkConfig) -> None:
-    """Load a file made for torchvision's model of the same name; its classifier is not needed.
+    """Load a file made for a model of the same name; its classifier is not needed.
+
+    Parameters
+    ----------
+    model
+        Of torchvision or timm.
+    config
+        Names the file: one of torchvision or timm, or of the authors of ConvNeXt, DINOv2 or DINOv3.
 
     Raises
     ------
@@ -76,29 +107,29 @@ def load_backbone_weights(model: nn.Module, config: NetworkConfig) -> None:
     """
     if config.weights == "none":
         return
-    state = _read_state(Path(config.weights).expanduser())
+    state = known_names(_read_state(Path(config.weights).expanduser()), model, config.backbone)
     known = model.state_dict()
     fitting = {
         name: value
         for name, value in state.items()
         if name in known and known[name].shape == value.shape
     }
-    missing = [
-        name
-        for name in known
-        if name not in fitting and not name.startswith(("fc.", "classifier."))
-    ]
+    missing = [name for name in known if name not in fitting and not name.startswith(NOT_NEEDED)]
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing:
+        library = "timm" if config.backbone.startswith("vit_") else "torchvision"
         raise ConfigError(
             f"The weights in {config.weights} do not belong to {config.backbone}: "
-            f"{len(missing)} of {len(known)} tensors are missing, the first is {missing[0]}.",
-            f"Use a file made for torchvision's {config.backbone}.",
+            f"{len(missing)} of {len(known)} tensors are missing or have another shape, "
+            f"the first is {missing[0]}.",
+            f"Use a file made for {library}'s {config.backbone}.",
         )
     model.load_state_dict(fitting, strict=False)
 
 
 def _download(backbone: str) -> Path:
+    if backbone.startswith("vit_"):
+        return _download_transformer(backbone)
     from torchvision.models import get_model_weights
 
     entry: Any = get_model_weights(backbone)["IMAGENET1K_V1"]
@@ -108,6 +139,17 @@ def _download(backbone: str) -> Path:
             entry.url, map_location="cpu", check_hash=True, weights_only=True, progress=False
         )
     return path
+
+
+def _download_transformer(backbone: str) -> Path:
+    config = timm_library().get_pretrained_cfg(backbone)
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    place = config.hf_hub_id, config.hf_hub_filename or "model.safetensors"
+    kept = try_to_load_from_cache(*place)  # needs no connection
+    return Path(kept if isinstance(kept, str) else hf_hub_download(*place))
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
@@ -126,6 +168,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             f"{path} cannot be read as weights: {reason}.",
             "Give a safetensors file or a state dict saved by torch.",
         ) from error
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]  # as the authors of ConvNeXt save it
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
         raise ConfigError(f"{path} holds no state dict.", "Save model.state_dict() and use that.")
     return state

@@ -137,6 +137,23 @@ def test_flips_average_the_image_and_its_mirror(convolutions: nn.Module) -> None
     assert np.abs(confidence - expected).max() <= 0.51
 
 
+@pytest.mark.parametrize("sideways", [False, True])
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_the_result_is_the_mean_over_all_mirror_images(
+    sideways: bool, upside_down: bool, convolutions: nn.Module
+) -> None:
+    image = plane(64, 64)
+    _, confidence = predict(convolutions, image, flips=sideways, flips_vertical=upside_down)
+    pixels = torch.from_numpy(image)[None].float() / 255
+    every: list[tuple[int, ...]] = [(), (-1,), (-2,), (-1, -2)]
+    axes = [a for a in every if (sideways or -1 not in a) and (upside_down or -2 not in a)]
+    with torch.no_grad():
+        found = [convolutions(pixels.flip(a)).flip(a).softmax(1) for a in axes]
+    expected = torch.stack(found).mean(0).amax(1)[0] * 255
+    assert InferenceConfig(flips=sideways, flips_vertical=upside_down).n_passes == len(axes)
+    assert np.abs(confidence - expected.numpy()).max() <= 0.51
+
+
 def test_with_flips_a_mirrored_image_has_the_mirrored_result(convolutions: nn.Module) -> None:
     image = plane(64, 96)
     mirrored = np.ascontiguousarray(image[..., ::-1])

@@ -290,6 +290,32 @@ RIVALS: dict[str, dict[str, Any]] = {
 }
 
 
+def test_labelled_crops_may_have_an_operator_of_their_own() -> None:
+    own = {"operations": ["brightness"], "count": 2, "probability": 1.0, "cutouts": 2}
+    changes = {"augment.operations": [], "augment.cutouts": 0, "augment.cutmix": 1.0}
+    changes |= {"augment.labelled": [1.0], "augment.labelled_with": own}
+    targets, seen, operator, _ = step_of(make(changes))
+    changed = (targets.images - seen).abs().amax((1, 2, 3))
+    assert (changed[:N_LABELLED] > 0.05).all()
+    assert (operator.operations[:, :N_LABELLED] >= 0).all()
+    assert (operator.operations[:, N_LABELLED:] == -1).all()
+    boxes = operator.cutouts[..., 1] - operator.cutouts[..., 0]
+    assert (boxes[:N_LABELLED] > 0).all() and not boxes[N_LABELLED:].any()
+    mixed = operator.mix[:, 1] > operator.mix[:, 0]
+    assert mixed.tolist() == [False] * N_LABELLED + [True] * N_WHOLE
+    # Whole-set crops are mixed of each other's pixels, or those of the last labelled one.
+    assert float((targets.images[-1] - seen[-1]).abs().max()) > 0.05
+
+
+@pytest.mark.parametrize("mix", ["box", "classes"])
+def test_the_labelled_operator_goes_with_every_kind_of_mixing(mix: str) -> None:
+    own = {"operations": ["rotate"], "count": 1}
+    changes = {"augment.cutmix": 1.0, "augment.mix": mix, "augment.labelled_with": own}
+    blend = {"augment.mixup": 1.0, "loss.distance": "soft", "loss.pseudo": 0.0}
+    trainer = make(changes | blend | {"augment.labelled": [0.5], "augment.views": 2})
+    assert losses_of(trainer.train_step())["consistency"] > 0
+
+
 @pytest.mark.parametrize("name", list(RIVALS))
 def test_rivals_learn(name: str) -> None:
     trainer = make(

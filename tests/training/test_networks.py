@@ -19,9 +19,18 @@ from napari_threestage.training.networks import (
     build_own_blocks,
 )
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "compact")
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
+EXACT = (*RESNETS, "mobilenet_v2", "convnext_tiny", "compact")
+BACKBONES = (*EXACT, "mobilenet_v3_large")  # squeeze and excitation sees all places of a map
 DECODERS = ("aspp", "pyramid")
-LAST_CHANNELS = {"resnet18": 512, "resnet34": 512, "mobilenet_v2": 320, "compact": 160}
+LAST_CHANNELS = {
+    "resnet18": 512,
+    "resnet34": 512,
+    "mobilenet_v2": 320,
+    "mobilenet_v3_large": 160,
+    "convnext_tiny": 768,
+    "compact": 160,
+}
 
 
 def network_config(backbone: str, **changes: object) -> NetworkConfig:
@@ -70,7 +79,7 @@ def test_the_output_stride_is_reached(backbone: str, stride: int, sides: list[in
 
 @torch.no_grad()
 @pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", EXACT)
 def test_dilation_computes_what_strides_compute_at_more_places(backbone: str, stride: int) -> None:
     coarse, dense = network(backbone, stride=32), network(backbone, stride=stride)
     dense.load_state_dict(coarse.state_dict())
@@ -82,7 +91,9 @@ def test_dilation_computes_what_strides_compute_at_more_places(backbone: str, st
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "mobilenet_v2", "compact"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "resnet50", "mobilenet_v2", "convnext_tiny", "compact"]
+)
 def test_the_own_hidden_block_is_dilated_too(backbone: str) -> None:
     blocks = [
         build_own_blocks(network_config(backbone, output_stride=stride), 3, 4, 2)[0].eval()
@@ -166,7 +177,7 @@ def test_the_pyramid_uses_every_map_but_the_first() -> None:
 @pytest.mark.parametrize(
     ("backbone", "channels"),
     [(name, n) for name in ("resnet18", "mobilenet_v2", "compact") for n in (1, 2, 5)]
-    + [("resnet50", 5)],
+    + [("resnet50", 5), ("mobilenet_v3_large", 2), ("convnext_tiny", 2)],
 )
 def test_any_number_of_input_channels_is_taken(backbone: str, channels: int) -> None:
     net = network(backbone, channels=channels)
@@ -221,6 +232,17 @@ def test_logits_are_enlarged_as_the_recipe_says(align: bool) -> None:
     enlarged = net.upsample(logits, (9, 9))
     corners = enlarged[..., ::4, ::4] if align else enlarged[..., 1::3, 1::3]
     torch.testing.assert_close(corners, logits)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("align", [True, False])
+def test_an_image_of_any_size_is_part_of_one_that_is_filled_up(align: bool) -> None:
+    blocks = [nn.AvgPool2d(4), AtrousPyramid((1,), 2, (1,))]
+    net = BlockNetwork(blocks, [0.3], [0.5], align, multiple=4)
+    images = torch.rand(1, 1, 5, 10)
+    filled = torch.full((1, 1, 8, 12), 0.3)
+    filled[..., :5, :10] = images
+    torch.testing.assert_close(net(images), net(filled)[..., :5, :10])
 
 
 def test_no_second_branch_has_no_own_blocks() -> None:

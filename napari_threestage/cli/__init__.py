@@ -14,7 +14,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from napari_threestage import __version__
-from napari_threestage.cli import data, demo, doctor, masks, results, sample, training
+from napari_threestage.cli import benchmark, data, demo, doctor, masks, results, sample, training
 from napari_threestage.cli.output import forget_reader
 from napari_threestage.errors import Stopped, ThreeStageError
 from napari_threestage.events import Failed
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (data, sample, training, results, masks, demo, doctor):
+    for module in (data, sample, training, results, masks, demo, doctor, benchmark):
         module.add_commands(commands)
     return parser
 
@@ -103,7 +103,7 @@ def _act(options: argparse.Namespace, stdout: _WatchedStdout) -> int:
         failed = Failed(error=type(error).__name__, message=error.message, hint=error.hint)
         code = WRONG_INPUT
     except (Stopped, KeyboardInterrupt):
-        saved = options.command == "run"
+        saved = options.command in ("run", "benchmark")
         print("Stopped; everything is saved." if saved else "Stopped.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:

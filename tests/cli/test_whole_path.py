@@ -39,6 +39,7 @@ COMMANDS = (
     "demo",
     "doctor",
     "info",
+    "benchmark",
 )
 
 

@@ -1,0 +1,1 @@
+"""Methods trained on data sets over seeds, and compared."""

@@ -1,0 +1,170 @@
+"""What rows say together: spread over seeds, differences between methods, the label gap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from napari_threestage.benchmark.methods import CONTROL, FULL, METHODS, SUPERVISED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONFIDENCE = 0.95
+LEAST_GAP = 0.005  # of mIoU; where labels gain less, no share of it means anything
+
+BySeed = Mapping[int, float]
+"""A value for each seed."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values over seeds.
+
+    Attributes
+    ----------
+    mean
+        Their mean.
+    sd
+        Standard deviation of the sample; None for one value.
+    low, high
+        Interval of 95 % for the mean (Student's t); None for one value.
+    each
+        The values, by seed.
+    """
+
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    each: dict[int, float]
+
+
+def spread(values: BySeed) -> Spread | None:
+    """Describe values over seeds; None where there are none."""
+    if not values:
+        return None
+    each = dict(sorted(values.items()))
+    sample = np.array(list(each.values()))
+    mean, n = float(sample.mean()), len(sample)
+    if n == 1:
+        return Spread(mean, None, None, None, each)
+    sd = float(sample.std(ddof=1))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / n**0.5
+    return Spread(mean, sd, mean - half, mean + half, each)
+
+
+def difference(values: BySeed, others: BySeed) -> Spread | None:
+    """Describe differences of the same seeds: `values` minus `others`."""
+    return spread({seed: values[seed] - others[seed] for seed in values.keys() & others.keys()})
+
+
+def gap_closed(values: BySeed, supervised: BySeed, full: BySeed) -> Spread | None:
+    """Describe the share of the label gap closed, seed by seed.
+
+    It is 0 for what the few labels give alone, and 1 for what all labels give.  Seeds for which
+    all labels gain less than half a point are left out.
+    """
+    seeds = values.keys() & supervised.keys() & full.keys()
+    return spread(
+        {
+            seed: (values[seed] - supervised[seed]) / (full[seed] - supervised[seed])
+            for seed in seeds
+            if full[seed] - supervised[seed] >= LEAST_GAP
+        }
+    )
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Sum up rows over seeds.
+
+    Parameters
+    ----------
+    rows
+        As `rows.read_row` gives them.
+
+    Returns
+    -------
+    list of dict
+        One for each data set, labelled amount, kind of labels and method, in this order: mIoU by
+        ``stages``, IoU by class of the ``last`` stage, ``gap_closed``, ``over_control`` (paired
+        difference to labels alone for as many steps), ``training_seconds`` and
+        ``images_per_second``.  What all labels give is part of each labelled amount.
+    """
+    found = []
+    for data, labelled, labels in _amounts(rows):
+        mine = [row for row in rows if _belongs(row, data, labelled, labels)]
+        by_method = {name: [row for row in mine if row["method"] == name] for name in _names(mine)}
+        ends = {name: _last(some) for name, some in by_method.items()}
+        for name, some in by_method.items():
+            head = {"data": data, "labelled": labelled, "labels": labels, "method": name}
+            found.append(head | _summary(name, some, ends))
+    return found
+
+
+def _summary(
+    name: str, rows: Sequence[Mapping[str, Any]], ends: Mapping[str, BySeed]
+) -> dict[str, Any]:
+    bounds = [ends.get(bound, {}) for bound in (SUPERVISED, FULL)]
+    stages = sorted({stage for row in rows for stage in row["stages"]})
+    last = stages[-1]
+    return {
+        "stages": {stage: _dict(spread(_miou(rows, stage))) for stage in stages},
+        "last": {"stage": last, "iou": _by_class(rows, last)},
+        "gap_closed": _dict(gap_closed(ends[name], *bounds)),
+        "over_control": _dict(difference(ends[name], ends.get(CONTROL, {}))),
+        **{
+            kind: _dict(spread({row["seed"]: row[kind] for row in rows if row[kind] is not None}))
+            for kind in ("training_seconds", "images_per_second")
+        },
+    }
+
+
+def _amounts(
+    rows: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, float | None, str]]:
+    """Return data set, labelled amount and kind of labels of each table."""
+    found = dict.fromkeys((row["data"], row["labelled"], row["labels"]) for row in rows)
+    few = {data for data, labelled, _ in found if labelled is not None}
+    return [one for one in found if one[1] is not None or one[0] not in few]
+
+
+def _belongs(row: Mapping[str, Any], data: str, labelled: float | None, labels: str) -> bool:
+    whole = row["labelled"] is None
+    return bool(
+        row["data"] == data and (whole or (row["labelled"], row["labels"]) == (labelled, labels))
+    )
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return methods in the order of the table, what it does not know at the end."""
+    names = {row["method"] for row in rows}
+    return [name for name in METHODS if name in names] + sorted(names - METHODS.keys())
+
+
+def _miou(rows: Sequence[Mapping[str, Any]], stage: str) -> dict[int, float]:
+    scores = {row["seed"]: row["stages"].get(stage, {}).get("miou") for row in rows}
+    return {seed: value for seed, value in scores.items() if value is not None}
+
+
+def _last(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    return _miou(rows, max(stage for row in rows for stage in row["stages"]))
+
+
+def _by_class(rows: Sequence[Mapping[str, Any]], stage: str) -> dict[str, Any]:
+    tables = {row["seed"]: row["stages"][stage]["iou"] for row in rows if stage in row["stages"]}
+    names = dict.fromkeys(name for table in tables.values() for name in table)
+    return {
+        name: _dict(
+            spread({seed: table[name] for seed, table in tables.items() if table[name] is not None})
+        )
+        for name in names
+    }
+
+
+def _dict(found: Spread | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)

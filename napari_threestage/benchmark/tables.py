@@ -1,0 +1,105 @@
+"""Summaries as tables: on the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from napari_threestage.benchmark.methods import METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+NOTHING = "–"
+
+
+def rich_tables(summary: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Return a table for each data set, labelled amount and kind of labels."""
+    tables = []
+    for title, columns, lines in _tables(summary):
+        table = Table(title=escape(title), title_justify="left")
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="right" if number else "left")
+        for line in lines:
+            table.add_row(*map(escape, line))
+        tables.append(table)
+    return tables
+
+
+def markdown(summary: Sequence[Mapping[str, Any]], head: str = "") -> str:
+    """Return the same as Markdown, below a line, and with the source of each method at the end."""
+    parts = [head]
+    for title, columns, lines in _tables(summary):
+        top = ["|".join(columns), "|".join(["---", *["---:"] * (len(columns) - 1)])]
+        body = ["|".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+        parts.append(f"## {title}\n\n" + "\n".join(f"|{line}|" for line in top + body))
+    parts.append(_sources(summary))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _tables(
+    summary: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Yield title, columns and lines."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for entry in summary:
+        groups.setdefault((entry["data"], entry["labelled"], entry["labels"]), []).append(entry)
+    for (data, labelled, labels), entries in groups.items():
+        stages = sorted({stage for entry in entries for stage in entry["stages"]})
+        columns = ["method", *(f"stage {stage}" for stage in stages)]
+        columns += ["gap closed, %", "over supervised-long", "seconds", "images/s"]
+        yield _title(data, labelled, labels), columns, [_line(one, stages) for one in entries]
+
+
+def _title(data: str, labelled: float | None, labels: str) -> str:
+    amount = "all images" if labelled is None else f"{labelled:g} images"
+    if labelled is not None and labelled < 1:
+        amount = f"{100 * labelled:g} % of the images"
+    kind = "masks" if labels == "dense" else "scribbles"
+    return f"{data}, {amount} with {kind}: mIoU in %, mean ± sd (each seed)"
+
+
+def _line(entry: Mapping[str, Any], stages: Sequence[str]) -> list[str]:
+    return [
+        entry["method"],
+        *(_spread(entry["stages"].get(stage)) for stage in stages),
+        _spread(entry["gap_closed"], digits=0),
+        _interval(entry["over_control"]),
+        _mean(entry["training_seconds"], ".0f"),
+        _mean(entry["images_per_second"], ".1f"),
+    ]
+
+
+def _spread(found: Mapping[str, Any] | None, digits: int = 1) -> str:
+    """Return ``79.0 ± 0.9 (79.8 79.1 78.0)``."""
+    if found is None:
+        return NOTHING
+    text = f"{100 * found['mean']:.{digits}f}"
+    if found["sd"] is None:
+        return text
+    each = " ".join(f"{100 * value:.{digits}f}" for value in found["each"].values())
+    return f"{text} ± {100 * found['sd']:.{digits}f} ({each})"
+
+
+def _interval(found: Mapping[str, Any] | None) -> str:
+    """Return ``+1.6 [-0.3, +3.5]``."""
+    if found is None:
+        return NOTHING
+    text = f"{100 * found['mean']:+.1f}"
+    if found["low"] is None:
+        return text
+    return f"{text} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+
+
+def _mean(found: Mapping[str, Any] | None, form: str) -> str:
+    return NOTHING if found is None else format(found["mean"], form)
+
+
+def _sources(summary: Sequence[Mapping[str, Any]]) -> str:
+    known = [METHODS[one] for one in dict.fromkeys(e["method"] for e in summary) if one in METHODS]
+    lines = [
+        f"- {one.name}: {one.title}" + (f" ({one.source})" * bool(one.source)) for one in known
+    ]
+    return "\n".join(lines)

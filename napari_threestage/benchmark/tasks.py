@@ -1,0 +1,148 @@
+"""What is to be done: every method on every data set, amount of labels and seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_threestage.benchmark.methods import FOREST, Method, resolve
+from napari_threestage.benchmark.projects import Material
+from napari_threestage.benchmark.rows import SETTINGS, Group, Row, read_row
+from napari_threestage.benchmark.splits import choose_labelled, hold_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from napari_threestage.benchmark.items import DataSet, Item
+    from napari_threestage.benchmark.rows import Labels
+    from napari_threestage.config import Config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all rows have in common.
+
+    Attributes
+    ----------
+    output
+        Holds a folder ``test`` or ``held-out-<share>`` with rows and the work in hand.
+    preset, settings
+        The recipe that the methods change.
+    labels
+        Whether labelled images keep whole masks or scribbles.
+    held_out
+        The share of the training images that is scored instead of the test images; 0: none.
+    curve_images
+        So many of them are looked at while a method trains.
+    orders
+        Names in the order of a published split, by data set.
+    keep_projects
+        Whether projects stay when their rows are done.
+    """
+
+    output: Path
+    preset: str
+    settings: dict[str, Any]
+    labels: Labels
+    device: str
+    held_out: float
+    curve_images: int
+    orders: Mapping[str, Sequence[str]]
+    keep_projects: bool
+
+    @property
+    def folder(self) -> Path:
+        """Results on test images are never beside others."""
+        return self.output / (f"held-out-{self.held_out:g}" if self.held_out else "test")
+
+    @property
+    def rows(self) -> Path:
+        """Folder of the rows."""
+        return self.folder / "rows"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row with all that it takes to make it."""
+
+    row: Row
+    method: Method
+    material: Material
+    recipe: dict[str, Any]
+    preset: str
+    settings: dict[str, Any]
+
+
+def make_tasks(
+    plan: Plan,
+    data_sets: Iterable[DataSet],
+    methods: Iterable[Method],
+    amounts: Sequence[float],
+    seeds: Sequence[int],
+) -> list[Task]:
+    """Return the tasks of all combinations, those of a group one after another.
+
+    Raises
+    ------
+    ConfigError
+        A setting, a share or a count does not fit.
+    """
+    methods = list(methods)
+    tasks = {}
+    for data_set in data_sets:
+        images, scored = data_set.train, data_set.test
+        if plan.held_out:
+            images, scored = map(tuple, hold_out(images, plan.held_out))
+        for seed in seeds:
+            for labelled in (*amounts, None):
+                group, material = _group(plan, data_set, labelled, seed, images, scored)
+                for method in methods:
+                    if (method.labels == "all") == (labelled is None):
+                        task = _task(plan, group, material, method)
+                        tasks[task.row.name] = task
+    return list(tasks.values())
+
+
+def _group(
+    plan: Plan,
+    data_set: DataSet,
+    labelled: float | None,
+    seed: int,
+    images: Sequence[Item],
+    scored: Sequence[Item],
+) -> tuple[Group, Material]:
+    if labelled is None:
+        group, chosen = Group(data_set.name, None, "dense", seed), list(images)
+    else:
+        group = Group(data_set.name, labelled, plan.labels, seed)
+        chosen = choose_labelled(images, labelled, seed, plan.orders.get(data_set.name))
+    return group, Material(data_set, images, chosen, scored, scored[: plan.curve_images])
+
+
+def _task(plan: Plan, group: Group, material: Material, method: Method) -> Task:
+    looks = {"live.images": 2 * plan.curve_images, "live.every_seconds": 1.0}
+    changes = plan.settings | (looks if plan.curve_images else {})
+    preset, settings, config = resolve(method, plan.preset, changes)
+    trains = method.name != FOREST
+    recipe = {
+        "preset": preset if trains else "",
+        "stages": method.stages if trains else "1",
+        SETTINGS: _portable(config) if trains else {},
+        "held_out": plan.held_out,
+        "images": len(material.images),
+        "labelled_images": [item.name for item in material.labelled] if group.labelled else "all",
+    }
+    return Task(Row(group, method.name), method, material, recipe, preset, settings)
+
+
+def _portable(config: Config) -> dict[str, Any]:
+    """Return a recipe that is the same wherever the file with the weights lies."""
+    weights = Path(config.network.weights).name
+    network = config.network.model_copy(update={"weights": weights})
+    return config.model_copy(update={"network": network}).model_dump(mode="json")
+
+
+def finished(plan: Plan, task: Task) -> dict[str, Any] | None:
+    """Return the result of a task if it is there; see `rows.read_row` for what is raised."""
+    return read_row(plan.rows, task.row, task.recipe)

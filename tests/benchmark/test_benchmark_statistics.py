@@ -1,0 +1,130 @@
+"""Means, intervals, differences and shares against numbers by hand, and the tables of them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from napari_threestage.benchmark.statistics import difference, gap_closed, spread, summarise
+from napari_threestage.benchmark.tables import markdown, rich_tables
+
+T_2 = 4.302652729911275  # quantile 0.975 of Student's t with 2 degrees of freedom
+
+
+def row(
+    method: str, seed: int, *mious: float, labelled: float | None = 0.03, **more: Any
+) -> dict[str, Any]:
+    stages = {
+        str(stage): {"miou": miou, "iou": {"cell": miou, "rare": None}}
+        for stage, miou in enumerate(mious, 1)
+    }
+    base = {"data": "nuclei", "labelled": labelled, "labels": "dense", "seed": seed}
+    speed = {"training_seconds": 10.0 * seed, "images_per_second": None}
+    return base | {"method": method, "stages": stages} | speed | more
+
+
+ROWS = [
+    *(row("three-stage", seed, 0.5, 0.6, 0.7 + 0.02 * seed) for seed in (0, 1, 2)),
+    *(row("supervised", seed, 0.5) for seed in (0, 1, 2)),
+    *(row("supervised-long", seed, 0.6) for seed in (1, 2)),
+    *(row("full", seed, 0.9, labelled=None) for seed in (0, 1, 2)),
+]
+
+
+def test_spread_is_that_of_a_sample() -> None:
+    found = spread({2: 4.0, 0: 1.0, 1: 1.0})
+    assert found is not None
+    assert found.mean == pytest.approx(2)
+    assert found.sd == pytest.approx(3**0.5)
+    assert found.high == pytest.approx(2 + T_2)
+    assert found.low == pytest.approx(2 - T_2)
+    assert list(found.each) == [0, 1, 2]
+
+
+def test_one_value_has_no_interval() -> None:
+    found = spread({3: 0.25})
+    assert found is not None
+    assert (found.mean, found.sd, found.low, found.high) == (0.25, None, None, None)
+    assert spread({}) is None
+
+
+def test_differences_are_of_the_same_seed() -> None:
+    ours, theirs = {0: 0.7, 1: 0.9, 2: 0.6}, {2: 0.5, 1: 0.6, 5: 0.1}
+    found = difference(ours, theirs)
+    assert found is not None
+    assert found.each == pytest.approx({1: 0.3, 2: 0.1})
+    interval = stats.ttest_rel([0.9, 0.6], [0.6, 0.5]).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert difference(ours, {7: 0.5}) is None
+
+
+def test_share_of_the_gap() -> None:
+    found = gap_closed({0: 0.7, 1: 0.5, 2: 0.9}, {0: 0.5, 1: 0.6, 2: 0.9}, {0: 0.9, 1: 0.8, 2: 0.9})
+    assert found is not None
+    # All labels gain nothing with seed 2, so there is no share of it.
+    assert found.each == pytest.approx({0: 0.5, 1: -0.5})
+    assert gap_closed({0: 0.7}, {}, {0: 0.9}) is None
+
+
+def test_summary() -> None:
+    summary = summarise(ROWS)
+    assert [entry["method"] for entry in summary] == [
+        *("supervised", "supervised-long", "full", "three-stage")
+    ]
+    supervised, control, full, ours = summary
+    assert ours["stages"]["2"]["mean"] == pytest.approx(0.6)
+    assert ours["last"]["stage"] == "3"
+    assert ours["last"]["iou"]["cell"]["mean"] == pytest.approx(0.72)
+    assert ours["last"]["iou"]["rare"] is None
+    assert ours["gap_closed"]["each"] == pytest.approx({0: 0.5, 1: 0.55, 2: 0.6})
+    assert ours["over_control"]["each"] == pytest.approx({1: 0.12, 2: 0.14})
+    assert ours["training_seconds"]["mean"] == pytest.approx(10)
+    assert ours["images_per_second"] is None
+    assert supervised["gap_closed"]["mean"] == 0
+    assert full["gap_closed"]["mean"] == 1
+    assert full["labelled"] == 0.03  # stands beside what it is compared with
+    assert control["over_control"]["mean"] == 0
+
+
+def test_amounts_and_kinds_of_labels_are_kept_apart_and_share_the_upper_bound() -> None:
+    rows = [
+        *(row("supervised", 0, 0.5, labelled=labelled) for labelled in (0.03, 0.2)),
+        row("supervised", 0, 0.4, labels="scribbles"),
+        row("full", 0, 0.9, labelled=None),
+        row("full", 0, 0.8, labelled=None, data="leaf"),
+    ]
+    found = [
+        (entry["data"], entry["labelled"], entry["labels"], entry["method"])
+        for entry in summarise(rows)
+    ]
+    assert found == [
+        ("nuclei", 0.03, "dense", "supervised"),
+        ("nuclei", 0.03, "dense", "full"),
+        ("nuclei", 0.2, "dense", "supervised"),
+        ("nuclei", 0.2, "dense", "full"),
+        ("nuclei", 0.03, "scribbles", "supervised"),
+        ("nuclei", 0.03, "scribbles", "full"),
+        ("leaf", None, "dense", "full"),
+    ]
+    assert summarise([]) == []
+
+
+def test_tables_say_the_same() -> None:
+    summary = summarise(ROWS)
+    text = markdown(summary, "Scored on the test images.")
+    assert text.startswith("Scored on the test images.\n\n## nuclei, 3 % of the images with masks")
+    [line] = [line for line in text.splitlines() if line.startswith("|three-stage")]
+    cells = line.strip("|").split("|")
+    assert cells[3] == "72.0 ± 2.0 (70.0 72.0 74.0)"
+    assert cells[4] == "55 ± 5 (50 55 60)"
+    assert cells[5].startswith("+13.0 [")
+    assert cells[6:] == ["10", "–"]
+    assert "- three-stage: " in text
+    shown = io.StringIO()
+    [table] = rich_tables(summary)
+    Console(width=200, file=shown).print(table)
+    assert "72.0 ± 2.0 (70.0 72.0 74.0)" in shown.getvalue()

@@ -76,7 +76,9 @@ def estimate_seconds(
     table = stage_table(config, stages[1])[stages[0] - 1 :]
     paces = _paces(project, config, device_kind)
     if paces:
-        return Estimate(sum(spec.steps * _pace(paces, spec) for spec in table), EARLIER_RUN)
+        rows = {spec.number: spec for spec in stage_table(config, 9)}
+        seconds = sum(spec.steps * _pace(paces, spec, rows) for spec in table)
+        return Estimate(seconds, EARLIER_RUN)
     if device_kind == "cpu":
         return Estimate(_guess(project, config, table), ROUGH_GUESS)
     return Estimate(None, ROUGH_GUESS)
@@ -93,21 +95,31 @@ def _paces(project: Project, config: Config, device_kind: str) -> dict[int, floa
     return paces
 
 
-def _pace(paces: dict[int, float], spec: StageSpec) -> float:
-    """Return the stage's own pace or else that of another one, the later ones being alike."""
+def _pace(paces: dict[int, float], spec: StageSpec, rows: dict[int, StageSpec]) -> float:
+    """Return the stage's own pace or else that of another one, those of a kind being alike."""
     if spec.number in paces:
         return paces[spec.number]
-    later = [pace for stage, pace in sorted(paces.items()) if stage > 1]
-    if spec.self_training:
-        return later[-1] if later else paces[1] * SELF_TRAINING_COST
-    return later[0] / SELF_TRAINING_COST
+    stage, pace = max(paces.items(), key=lambda one: (_kind(rows, one[0], spec), one[0]))
+    if rows[stage].self_training == spec.self_training:
+        return pace
+    return pace * SELF_TRAINING_COST if spec.self_training else pace / SELF_TRAINING_COST
+
+
+def _kind(rows: dict[int, StageSpec], stage: int, spec: StageSpec) -> bool:
+    return rows[stage].self_training == spec.self_training
 
 
 def _alike(config: Config, other: Config) -> bool:
     """Whether a step costs the same, wherever the weights come from."""
-    fields = ("crop", "labelled_batch", "whole_set_batch", "stage1_batch")
-    data = [[getattr(one.data, name) for name in fields] for one in (config, other)]
-    return data[0] == data[1] and _same_network(config.network, other.network)
+    return _crops(config) == _crops(other) and _same_network(config.network, other.network)
+
+
+def _crops(config: Config) -> tuple[object, ...]:
+    """Return what decides how many crops go how often through the network."""
+    data, augment = config.data, config.augment
+    views = augment.views, augment.feature_view, augment.adversarial > 0
+    batches = data.labelled_batch, data.whole_set_batch, data.stage1_batch
+    return data.crop, batches, views, config.stages.unlabelled_from
 
 
 def _same_network(network: NetworkConfig, other: NetworkConfig) -> bool:

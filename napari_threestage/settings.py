@@ -222,10 +222,10 @@ def parse_value(text: str) -> Any:
 
 
 def as_json(value: Any) -> Any:
-    """Return a value with lists for tuples, so that equal settings compare equal."""
+    """Return a value as JSON has it, so that equal settings compare equal."""
     if isinstance(value, (list, tuple)):
         return [as_json(entry) for entry in value]
-    return value
+    return value.model_dump(mode="json") if isinstance(value, Section) else value
 
 
 def _culprit(message: str, changes: Mapping[str, Any]) -> str:

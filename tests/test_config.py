@@ -147,3 +147,20 @@ def test_settings_are_read_as_json_or_as_text(text: str, value: object) -> None:
 def test_a_setting_without_a_name_or_a_value_is_a_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match="Write --set name=value"):
         parse_setting(text)
+
+
+def test_changes_of_nested_settings_leave_the_presets_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nested = {"augment": {"labelled_with": {"count": 1}}}
+    monkeypatch.setitem(PRESETS, "nested", nested)
+    config = load_config("nested", {"augment.labelled_with.count": 5})
+    assert config.augment.labelled_with is not None
+    assert config.augment.labelled_with.count == 5
+    assert nested == {"augment": {"labelled_with": {"count": 1}}}
+
+
+def test_parts_of_a_setting_that_is_not_given_can_be_set() -> None:
+    config = load_config("quick", {"augment.labelled_with": None, "augment.labelled_with.count": 5})
+    assert config.augment.labelled_with is not None
+    assert config.augment.labelled_with.count == 5

@@ -11,6 +11,7 @@ from napari_threestage.config import Config, load_config
 from napari_threestage.estimate import EARLIER_RUN, ROUGH_GUESS, estimate_seconds
 from napari_threestage.events import Event, StageFinished, StageStarted, Started
 from napari_threestage.runs import Run, RunInputs
+from napari_threestage.stages import SELF_TRAINING_COST
 
 if TYPE_CHECKING:
     from napari_threestage.project import Project
@@ -75,6 +76,16 @@ def test_a_stage_alone_tells_of_the_others(small_project: Project) -> None:
     assert estimate_seconds(small_project, other, (1, 2), "cpu").seconds == pytest.approx(60)
 
 
+def test_stages_of_a_kind_tell_of_each_other(small_project: Project) -> None:
+    late = config(stages__unlabelled_from=3, stages__steps=[10])
+    add_run(small_project, late, STARTED, *stage(1, 10, 20.0))
+    seconds = [
+        estimate_seconds(small_project, late, (number, number), "cpu").seconds
+        for number in (1, 2, 3)
+    ]
+    assert seconds == [20.0, 20.0, 20.0 * SELF_TRAINING_COST]
+
+
 def test_the_latest_run_counts(small_project: Project) -> None:
     add_run(small_project, config(), STARTED, *stage(1, 10, 10.0))
     add_run(small_project, config(), STARTED, *stage(1, 10, 40.0), device="cpu")
@@ -85,7 +96,14 @@ def test_the_latest_run_counts(small_project: Project) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"data__crop": [64, 96]}, {"data__whole_set_batch": 1}, {"network__decoder_channels": 8}],
+    [
+        {"data__crop": [64, 96]},
+        {"data__whole_set_batch": 1},
+        {"network__decoder_channels": 8},
+        {"stages__unlabelled_from": 1},
+        {"augment__views": 2},
+        {"augment__adversarial": 0.5},
+    ],
 )
 def test_another_recipe_tells_nothing(small_project: Project, change: dict[str, Any]) -> None:
     add_run(small_project, config(**change), STARTED, *stage(1, 10, 10.0))

@@ -18,6 +18,7 @@ from napari_threestage.settings import (
     device_choices,
     device_kind,
     device_memory,
+    flat_values,
     parse_value,
     preset_values,
     section_title,
@@ -172,3 +173,13 @@ def test_the_memory_of_a_gpu_is_known_once_it_is_found() -> None:
     for name in ("cpu", "cuda:1"):
         assert device_memory(name, FOUND) is None
     assert device_memory("auto", {}) is None
+
+
+def test_a_setting_with_settings_of_its_own_can_be_shown_and_sent() -> None:
+    own = {"operations": ["rotate"], "count": 2}
+    config = load_config("quick", {"augment.labelled_with": own})
+    value = flat_values(config)["augment.labelled_with"]
+    (text,) = changed_settings("quick", {"augment.labelled_with": value})
+    name, sent = parse_setting(text)
+    assert load_config("quick", {name: sent}) == config
+    assert changed_settings("quick", {"augment.labelled_with": None}) == []

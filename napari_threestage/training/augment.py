@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 PHOTOMETRY = tuple(name for name in PHOTOMETRIC if name != "identity")
 HOST = torch.device("cpu")
+MIXUP = 0.1  # both parameters of the distribution of MixUp's shares
 GREY = 0.5  # fills what comes from outside the frame and what Cutout removes
 
 
@@ -116,7 +118,7 @@ class StrongOperator:
                 changed = PHOTOMETRIC[PHOTOMETRY[number]](images[where], level)
                 images = images.index_copy(0, where, changed)
         images = self.blended(self.mixed(images, mask))
-        return images.masked_fill(_boxes(self.cutouts, self.size).unsqueeze(1), GREY)
+        return images.masked_fill(self.under_cutouts().unsqueeze(1), GREY)
 
     def labels(self, labels: Tensor, fill: int = IGNORE) -> Tensor:
         """B: labels (B, H, W) or (B, n, H, W) moved and mixed as `image` does with pixels.
@@ -148,6 +150,15 @@ class StrongOperator:
         wanted = (self.mix[:, 1] > self.mix[:, 0]).view(-1, 1, 1)
         chosen = _half_of_the_classes(previous, self.class_scores)
         return chosen.gather(1, previous.flatten(1)).view_as(previous) & wanted
+
+    def under_cutouts(self) -> Tensor:
+        """Return (B, H, W) bool: pixels that Cutout removes."""
+        return _boxes(self.cutouts, self.size)
+
+    def lacks_partner(self, labels: Tensor) -> Tensor:
+        """Return (B, H, W) bool: pixels blended with what is no pixel of the sample before."""
+        assert self.blend is not None
+        return (labels.roll(1, 0) == IGNORE) & (self.blend > 0).view(-1, 1, 1)
 
     def mixed(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return images or labels (B, ..., H, W) with the pixels of `mask` from the sample before.
@@ -315,9 +326,11 @@ def _draw_mix(
 
 
 def _draw_blend(config: AugmentConfig, batch: int, generator: torch.Generator) -> Tensor:
-    """Draw shares from 0 to ½, all equally likely, for as many samples as the chance says."""
+    """Draw shares from Beta(0.1, 0.1), mostly near 0 or 1, as French et al. do for ICT."""
     chosen = torch.rand(batch, generator=generator) < config.mixup
-    return torch.rand(batch, generator=generator) / 2 * chosen
+    seed = int(torch.randint(2**31, (), generator=generator))
+    shares = np.random.default_rng(seed).beta(MIXUP, MIXUP, batch)
+    return torch.from_numpy(shares).float() * chosen
 
 
 def _half_of_the_classes(labels: Tensor, scores: Tensor) -> Tensor:

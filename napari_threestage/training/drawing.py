@@ -86,6 +86,8 @@ class Drawing:
     ) -> None:
         self._spec, self._config, self._planes, self._device = spec, config, planes, device
         self._seed, self._workers, self._crop = seed, workers, data.crop
+        own = config.augment.labelled_with
+        self._labelled_with = AugmentConfig.model_validate(own.model_dump()) if own else None
         sampler_seed = seed * 97 + spec.number
         self._labelled = CropSampler(samples, data, sampler_seed, labelled=True)
         self._whole = CropSampler(samples, data, sampler_seed, labelled=False)
@@ -134,11 +136,11 @@ class Drawing:
         place = torch.arange(n_labelled + (1 + self._more_views()) * n_whole)
         share = round(for_stage(augment.labelled, self._spec.number) * n_labelled)
         strong = (place >= n_labelled) & (place < n_strong)
-        if augment.labelled_with is None:
+        if self._labelled_with is None:
             wanted = strong | (place < share)
             return draw_operator(augment, len(place), size, generator, wanted, strong)
-        own = AugmentConfig.model_validate(augment.labelled_with.model_dump())
-        first = draw_operator(own, n_labelled, size, generator, place[:n_labelled] < share)
+        perturbed = place[:n_labelled] < share
+        first = draw_operator(self._labelled_with, n_labelled, size, generator, perturbed)
         strong = strong[n_labelled:]
         others = draw_operator(augment, len(strong), size, generator, strong, strong)
         return join_operators(first, others)

@@ -119,7 +119,7 @@ class StageTrainer:
         if self.workers.count > 1:  # all have to make as many passes
             economy = replace(economy, parts=1)
         self.economy = economy
-        self.network.segmenter.recompute = economy.recompute
+        self.network.segmenter.recompute = self.teacher.network.recompute = economy.recompute
         config, device = self.config, self.device
         half = config.model_copy(update={"precision": "auto"}) if economy.half else config
         self.precision = choose_precision(half, device)

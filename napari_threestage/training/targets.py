@@ -154,7 +154,7 @@ class TargetMaker:
         if self._asks:
             with record_function("threestage::teacher"):
                 opinion = self._ask(batch, precision, parts)
-                images = self._worst(images, opinion, drawn, step)
+                images = self._worst(images, opinion, drawn, step, precision, parts)
             maps += [opinion.label, opinion.sure]
             soft = None if self._config.loss.distance == "hard" else opinion.soft
         with record_function("threestage::perturb"):
@@ -171,7 +171,10 @@ class TargetMaker:
             soft = None if soft is None else soft[views]
         moved = operator.moved(maps)
         mask = operator.mix_mask(moved[:, 2 if self._asks else 1])
-        truth, pseudo, *opinion = operator.mixed(moved, mask)[own].unbind(1)
+        moved = operator.mixed(moved, mask)
+        if self._asks:
+            self._leave_out(moved[:, 2], drawn)
+        truth, pseudo, *opinion = moved[own].unbind(1)
         label, sure = opinion or (torch.full_like(truth, IGNORE),) * 2
         if soft is not None:
             soft = operator.blended(operator.mixed(operator.moved(soft, 0), mask))[own]
@@ -183,6 +186,16 @@ class TargetMaker:
             pseudo[:n] = IGNORE  # it has their truth
         images = operator.image(images, mask)[own]
         return Targets(images, truth, label, self._weight(label, sure), pseudo, weak, n, soft)
+
+    def _leave_out(self, label: Tensor, drawn: Drawn) -> None:
+        """Take what does not count in L_con out of the teacher's labels (B, H, W)."""
+        operator = drawn.operator
+        if operator.blend is not None:
+            label.masked_fill_(operator.lacks_partner(label), IGNORE)
+        if not self._config.augment.cutout_labels:
+            label.masked_fill_(operator.under_cutouts(), IGNORE)
+        if self._config.loss.consistency_on == "whole_set":
+            label[: drawn.before + drawn.n_labelled] = IGNORE
 
     def _weight(self, label: Tensor, sure: Tensor) -> Tensor:
         """By how much each pixel counts in L_con."""
@@ -197,25 +210,37 @@ class TargetMaker:
         """Return f_θ'(x)."""
         loss, found = self._config.loss, []
         wants_soft = loss.distance != "hard" or self._config.augment.adversarial > 0
+        kept: list[Tensor] = []
         with autocast(precision, self._device):
             for images in batch.images.chunk(parts):
                 probability = self._teacher.network(images).softmax(1)
-                found.append((probability, *probability.max(1)))
-        columns = zip(*found, strict=True)
-        probability, confidence, label = (torch.cat(column) for column in columns)
+                found.append(probability.max(1))
+                kept += [probability] * wants_soft
+        confidence, label = (torch.cat(both) for both in zip(*found, strict=True))
         label = torch.where(batch.inside, label, IGNORE).byte()
         sure = (batch.inside & (confidence >= loss.threshold)).byte()
-        return Opinion(label, sure, probability if wants_soft else None)
+        return Opinion(label, sure, torch.cat(kept) if wants_soft else None)
 
-    def _worst(self, images: Tensor, opinion: Opinion, drawn: Drawn, step: int) -> Tensor:
+    def _worst(
+        self,
+        images: Tensor,
+        opinion: Opinion,
+        drawn: Drawn,
+        step: int,
+        precision: torch.dtype,
+        parts: int,
+    ) -> Tensor:
         """Change the crops of L and U to what the teacher is most misled by, if that is wanted."""
         radius = self._config.augment.adversarial
         if not radius:
             return images
         assert opinion.soft is not None
         generator = step_generator(self._seed, self._spec.number, step, stream=2)
-        first = drawn.before + drawn.n_labelled
-        worst = worst_change(
-            self._teacher.network, images[first:], opinion.soft[first:], radius, generator
-        )
-        return torch.cat([images[:first], images[first:] + worst])
+        first, network = drawn.before + drawn.n_labelled, self._teacher.network
+        changed = [images[:first]]
+        pairs = zip(images[first:].chunk(parts), opinion.soft[first:].chunk(parts), strict=True)
+        for some, soft in pairs:
+            with autocast(precision, self._device):
+                change = worst_change(network, some, soft, radius, generator)
+            changed.append((some + change).clamp(0, 1))
+        return torch.cat(changed)

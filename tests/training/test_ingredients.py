@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_mixup_blends_images_and_probabilities_alike() -> None:
     operator = draw_operator(config, 4, SIZE, torch.Generator().manual_seed(0))
     images = torch.rand(4, 3, *SIZE)
     assert operator.blend is not None
-    assert operator.blend.min() > 0 and operator.blend.max() <= 0.5
+    assert operator.blend.min() >= 0 and operator.blend.max() <= 1
     for sample in range(4):
         share = float(operator.blend[sample])
         expected = (1 - share) * images[sample] + share * images[sample - 1]
@@ -255,7 +256,8 @@ def test_the_worst_change_misleads_more_than_a_random_one_of_the_same_length() -
     with torch.no_grad():
         target = network(images).softmax(1)
     change = worst_change(network, images, target, 0.1, torch.Generator().manual_seed(0))
-    rows, columns = images.diff(dim=2), images.diff(dim=3)
+    rows = (images[:, :, 2:] - images[:, :, :-2]) / 2
+    columns = (images[:, :, :, 2:] - images[:, :, :, :-2]) / 2
     edges = (rows.square().sum((1, 2, 3)) + columns.square().sum((1, 2, 3))).sqrt()
     torch.testing.assert_close(change.flatten(1).norm(dim=1), 0.1 * edges)
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(3))
@@ -274,6 +276,58 @@ def test_adversarial_changes_leave_labelled_crops_alone(distance: str) -> None:
     assert (changed[N_LABELLED:] > 1e-3).all()
     assert losses["consistency"] > 0
     assert (targets.soft is None) == (distance == "hard")
+
+
+def test_adversarial_changes_leave_the_range_of_pixels_to_no_operation() -> None:
+    changes = {"augment.adversarial": 3.0, "augment.operations": ["equalize", "posterize"]}
+    targets, *_ = step_of(make(STRONG | changes))
+    assert targets.images.min() >= 0 and targets.images.max() <= 1
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_adversarial_changes_are_found_in_as_many_passes_as_memory_wants(parts: int) -> None:
+    changes = {"augment.count": 0, "augment.cutouts": 0, "augment.adversarial": 0.2}
+    whole, trainer = step_of(make(changes)), make(changes)
+    trainer.use(replace(trainer.economy, parts=parts, recompute=parts > 1))
+    in_parts = step_of(trainer)
+    torch.testing.assert_close(in_parts[0].images, whole[0].images, atol=1e-2, rtol=0)
+
+
+def test_mixup_leaves_out_what_is_blended_with_no_pixel() -> None:
+    changes = {"augment.mixup": 1.0, "loss.distance": "soft", "loss.pseudo": 0.0}
+    trainer = make(STRONG | {"augment.operations": ["rotate", "translate_x"]} | changes)
+    targets, *_ = step_of(trainer)
+    valid = targets.teacher != IGNORE
+    assert targets.soft is not None and valid.any() and not valid.all()
+    torch.testing.assert_close(targets.soft.sum(1)[valid], torch.ones(int(valid.sum())))
+
+
+def test_l_con_may_leave_the_labelled_crops_out() -> None:
+    targets, *_ = step_of(make({"loss.consistency_on": "whole_set"}))
+    assert (targets.teacher[:N_LABELLED] == IGNORE).all()
+    assert (targets.truth[:N_LABELLED] != IGNORE).any()
+    assert (targets.teacher[N_LABELLED:] != IGNORE).any()
+
+
+def test_what_cutout_removes_may_be_left_out_of_l_con() -> None:
+    changes = {"augment.count": 0, "augment.cutouts": 2, "augment.cutout_labels": False}
+    targets, _, operator, _ = step_of(make(changes))
+    removed = operator.under_cutouts()
+    assert removed.any() and not removed.all()
+    assert (targets.teacher[removed] == IGNORE).all()
+    assert (targets.teacher[~removed] != IGNORE).all()
+    assert (targets.pseudo[N_LABELLED:][removed[N_LABELLED:]] != IGNORE).any()
+
+
+def test_hard_labels_keep_no_probabilities() -> None:
+    targets, *_ = step_of(make())
+    assert targets.soft is None
+
+
+def test_a_weak_view_is_not_changed_for_the_worst() -> None:
+    changes = {"augment.adversarial": 0.1, "augment.feature_view": True}
+    with pytest.raises(ConfigError, match="do not go together"):
+        load_config("quick", changes)
 
 
 @pytest.mark.parametrize("changes", [{}, {"loss.distance": "soft"}])

@@ -83,10 +83,21 @@ class DataConfig(Section):
     scale: tuple[Positive, Positive] = Field((1.0, 1.0), description="range of the random zoom")
     flip: bool = True
     flip_vertical: bool = False
+    transpose: bool = Field(
+        False, description="swap rows and columns of crops at random; with both flips, all turns"
+    )
     class_focus: float = Field(
         0.0, ge=0, le=1, description="share of labelled crops placed on a pixel of a random class"
     )
     cache_gigabytes: float = Field(8.0, gt=0, description="memory for decoded images")
+
+    @field_validator("transpose")
+    @classmethod
+    def _square(cls, transpose: bool, info: ValidationInfo) -> bool:
+        height, width = info.data.get("crop", (1, 1))  # absent when it is wrong itself
+        if transpose and height != width:
+            raise ValueError(f"crops of {height} x {width} pixels are not square")
+        return transpose
 
     @field_validator("scale")
     @classmethod
@@ -226,13 +237,16 @@ class InferenceConfig(Section):
 
     flips: bool = Field(False, description="average over the image and its mirror image")
     flips_vertical: bool = Field(False, description="average over both upside down as well")
+    transpose: bool = Field(
+        False, description="average over all with rows and columns swapped as well"
+    )
     tile: int = Field(1024, ge=64)
     halo: int = Field(64, ge=0)
 
     @property
     def n_passes(self) -> int:
         """How often an image goes through the network."""
-        return (2 if self.flips else 1) * (2 if self.flips_vertical else 1)
+        return int(2 ** (self.flips + self.flips_vertical + self.transpose))
 
     @field_validator("halo")
     @classmethod

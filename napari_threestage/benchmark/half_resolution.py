@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from skimage.transform import downscale_local_mean
 
+from napari_threestage.benchmark.fingerprint import fingerprint
 from napari_threestage.benchmark.items import DataSet, Item, read_indices, to_indices
 from napari_threestage.errors import ImageFileError
 from napari_threestage.files import beside
@@ -32,8 +33,8 @@ def half_resolution(data_set: DataSet, folder: Path) -> DataSet:
     data_set
         Of 8-bit images without depth and time.
     folder
-        Where the files are kept, ``{train,test}/{images,masks}/<name>.png``. What is there is
-        not written again; a file is complete or absent.
+        Where the files are kept, ``<fingerprint>/{train,test}/{images,masks}/<name>.png``. What
+        is there is not written again; a file is complete or absent.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def half_resolution(data_set: DataSet, folder: Path) -> DataSet:
     ----------
     The conversion is that of the code of French et al., BMVC 2020, which the paper builds on.
     """
-    return _converted(replace(data_set, name=f"{data_set.name}-half"), folder, _halved)
+    return replace(_converted(data_set, folder, _halved), name=f"{data_set.name}-half")
 
 
 def with_index_masks(data_set: DataSet, folder: Path) -> DataSet:
@@ -95,12 +96,14 @@ def majority(values: np.ndarray) -> np.ndarray:
 def _converted(
     data_set: DataSet, folder: Path, convert: Callable[[DataSet, Path, Item], Item]
 ) -> DataSet:
+    folder = folder / fingerprint(data_set)  # another data set of that name has other files
     with ThreadPoolExecutor() as pool:
         train, test = (
             tuple(pool.map(partial(convert, data_set, folder / part), items))
             for part, items in (("train", data_set.train), ("test", data_set.test))
         )
-    return replace(data_set, train=train, test=test, mask_values="index")
+    origin = data_set.origin or data_set
+    return replace(data_set, train=train, test=test, mask_values="index", origin=origin)
 
 
 def _halved(data_set: DataSet, folder: Path, item: Item) -> Item:

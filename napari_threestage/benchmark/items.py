@@ -57,6 +57,8 @@ class DataSet:
     mask_values
         What ``--mask-values`` gets. ``"index"``: the masks hold class indices 0..C-1, and 255 for
         not labelled.
+    origin
+        What it was converted from, if it was.
     """
 
     name: str
@@ -64,6 +66,7 @@ class DataSet:
     train: tuple[Item, ...]
     test: tuple[Item, ...]
     mask_values: str = "index"
+    origin: DataSet | None = None
 
     @property
     def class_names(self) -> list[str]:

@@ -1,25 +1,22 @@
 """The methods that are compared, as data: each is a recipe as differences from a preset.
 
-All share network, crops, batches, optimiser, steps and the perturbation of labelled crops with the
-preset, so that they differ in what they do with unlabelled images alone.  Weights and thresholds of
-the rivals are those of their own code for segmentation, where it has them.
+Nearly all share network, crops, batches, optimiser, steps and the perturbation of labelled crops
+with the preset, so that they differ in what they do with unlabelled images alone; the exceptions
+are in ``docs/benchmark.md``.  Weights and thresholds of the rivals are those of their own code for
+segmentation, where it has them.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_threestage.config import PAPER_OPERATIONS, OperatorConfig, for_stage, load_config
+from napari_threestage.config import PAPER_OPERATIONS
 from napari_threestage.errors import ConfigError
 from napari_threestage.presets import PRESETS
-from napari_threestage.stages import stage_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from napari_threestage.config import Config
 
 FOREST = "forest"
 PAPER_STYLE = "paper-style"
@@ -83,6 +80,7 @@ _PLAIN = {
     "stages.unlabelled_from": 1,
     "augment.count": 0,
     "augment.cutouts": 0,
+    "augment.cutout_labels": True,
     "augment.cutmix": 0.0,
     "augment.mix": "box",
     "augment.mixup": 0.0,
@@ -91,13 +89,20 @@ _PLAIN = {
     "augment.feature_view": False,
     "teacher.enabled": True,
     "loss.consistency": 1.0,
+    "loss.consistency_on": "whole_set",
     "loss.pseudo": 0.0,
     "loss.distance": "hard",
     "loss.gate": "pixel",
 }
-# French et al. compare perturbations by the squared difference of probabilities, and count all
-# pixels by the share of those that the teacher is sure of.
-_SQUARED = {"loss.distance": "squared", "loss.gate": "batch", "loss.threshold": 0.97}
+# French et al. compare perturbations by the squared difference of probabilities, count all pixels
+# by the share of those that the teacher is sure of, and change colours for PASCAL VOC 2012.
+_SQUARED = {
+    "augment.operations": COLOURS,
+    "augment.count": 3,
+    "loss.distance": "squared",
+    "loss.gate": "batch",
+    "loss.threshold": 0.97,
+}
 _FIXMATCH = {
     "teacher.enabled": False,
     "teacher.in_stage_1": False,
@@ -164,7 +169,8 @@ _RIVALS = (
         "mean-teacher-cutout",
         "mean teacher, Cutout",
         f"Tarvainen and Valpola, NeurIPS 2017; {_FRENCH}",
-        _SQUARED | {"augment.cutouts": 1, "augment.cutout_size": 0.5},
+        _SQUARED
+        | {"augment.cutouts": 1, "augment.cutout_size": 0.5, "augment.cutout_labels": False},
     ),
     _rival("cutmix", "mean teacher, CutMix", _FRENCH, _SQUARED | {"augment.cutmix": 1.0}),
     _rival(
@@ -190,7 +196,7 @@ _RIVALS = (
         "ict",
         "interpolation consistency",
         f"Verma et al., IJCAI 2019; {_FRENCH}",
-        _SQUARED | {"augment.mixup": 1.0, "loss.consistency": 0.01},
+        _SQUARED | {"augment.mixup": 1.0},
     ),
     _rival("fixmatch", "FixMatch", "Sohn et al., NeurIPS 2020; Yang et al., CVPR 2023", _FIXMATCH),
     _rival(
@@ -205,9 +211,14 @@ _RIVALS = (
         "Yang et al., ST++, CVPR 2022",
         "rivals",
         {
+            "augment.mixup": 0.0,
+            "augment.adversarial": 0.0,
+            "augment.views": 1,
+            "augment.feature_view": False,
             "loss.pseudo_on": "segmenter",
             "loss.pseudo": 1.0,
             "loss.consistency": 0.0,
+            "loss.distance": "hard",
             "stages.own_blocks": (0, 0),
             "stages.start_from": "pretrained",
             "stages.unlabelled_from": 2,
@@ -275,56 +286,3 @@ def weighted(weight: float) -> Method:
     return Method(
         f"lambda-{weight:g}", f"λ1 = λ2 = {weight:g}", f"{_KE}, figure 3", "ablations", settings
     )
-
-
-def resolve(
-    method: Method, preset: str, changes: Mapping[str, Any]
-) -> tuple[str, dict[str, Any], Config]:
-    """Return the preset, the settings and with them the whole recipe of a method.
-
-    Parameters
-    ----------
-    preset, changes
-        The benchmark's preset and its changed settings, which the method's own go on top of.
-
-    Raises
-    ------
-    ConfigError
-        A setting is unknown or does not fit.
-    """
-    name = method.preset or preset
-    base = load_config(name, dict(changes))
-    settings = {**changes, **_labelled_crops(method, base), **method.settings}
-    settings |= _steps(method, base)
-    return name, settings, load_config(name, settings)
-
-
-def to_arguments(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as arguments of ``run``, which reads each value as JSON."""
-    return [
-        part
-        for name, value in settings.items()
-        for part in ("--set", f"{name}={json.dumps(value)}")
-    ]
-
-
-def _labelled_crops(method: Method, base: Config) -> dict[str, Any]:
-    """Let labelled crops be perturbed as in the preset where a method changes A for the others.
-
-    Without that, every method whose A is only a mixture of crops would learn from plain labels,
-    which alone costs stage 1 many points.
-    """
-    operator = {f"augment.{name}": name for name in OperatorConfig.model_fields}
-    if method.name == PAPER_STYLE or not operator.keys() & method.settings.keys():
-        return {}
-    own = base.augment.labelled_with or base.augment
-    values = own.model_dump(mode="json", include=set(operator.values()))
-    return {"augment.labelled_with": values}
-
-
-def _steps(method: Method, base: Config) -> dict[str, Any]:
-    """Return how long the stages are where the recipe's own lengths do not count."""
-    total, first = sum(spec.steps for spec in stage_table(base)), for_stage(base.stages.steps, 1)
-    if method.budget == "whole":
-        return {"stages.steps": (total,)}
-    return {"stages.steps": (first, total - first)} if method.budget == "rest" else {}

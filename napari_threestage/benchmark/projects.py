@@ -12,6 +12,7 @@ from PIL import Image
 
 from napari_threestage.benchmark.items import Item, read_indices
 from napari_threestage.benchmark.scribbles import scribble
+from napari_threestage.errors import ImageFileError
 from napari_threestage.files import write_json
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Material:
         Those that keep their masks.
     scored
         Those that the rows are scored on; none of `images`.
+    data_fingerprint
+        Of the data set, see `fingerprint.fingerprint`.
     watched
         Those of `scored` that the curves while training are made with.
     """
@@ -45,11 +48,18 @@ class Material:
     images: Sequence[Item]
     labelled: Sequence[Item]
     scored: Sequence[Item]
+    data_fingerprint: str
     watched: Sequence[Item] = ()
+
+    @property
+    def labelled_share(self) -> float:
+        """Share of the images that keep their masks."""
+        return len(self.labelled) / len(self.images)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what tells projects apart."""
         return {
+            "data_fingerprint": self.data_fingerprint,
             "classes": self.data_set.class_names,
             **{
                 name: [item.name for item in getattr(self, name)]
@@ -98,10 +108,31 @@ class GroupProject:
         write_json(complete, content)
 
     def score(self, run: str, device: str) -> Any:
-        """Return the scores of a run's stages on the images that nothing was trained on."""
+        """Return the scores of a run's stages on the images that nothing was trained on.
+
+        Raises
+        ------
+        ImageFileError
+            Not all of these images were scored.
+        """
         scored = self._folders("scored")
         options = ("--run", run, "--device", device, "--json", *self._values())
-        return json.loads(self._children.threestage("evaluate", self.path, *scored, *options))
+        found = json.loads(self._children.threestage("evaluate", self.path, *scored, *options))
+        skipped = found["skipped"]
+        if skipped or found["without_mask"]:
+            reason = skipped[0]["reason"] if skipped else "it has no mask"
+            raise ImageFileError(
+                f"{len(skipped) + found['without_mask']} of the images to score were left out, for "
+                f"one because {reason}.",
+                "Repair these files: methods are compared on all images.",
+            )
+        return found
+
+    def predict(self, run: str, stage: int, items: Sequence[Item], output: Path) -> None:
+        """Write the masks of some of the images that are scored."""
+        files = [self.folder / "scored" / "images" / (i.name + i.image.suffix) for i in items]
+        options = ("--run", run, "--stage", stage, "--output", output)
+        self._children.threestage("predict", self.path, "--images", *files, *options)
 
     @property
     def mask_values(self) -> str:

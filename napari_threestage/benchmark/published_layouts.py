@@ -86,7 +86,7 @@ def open_voc(root: Path) -> DataSet:
     Raises
     ------
     ConfigError
-        A list is missing or names no image.
+        A list is missing or names no image, or both name one.
     ImageFileError
         An image or a mask of a list is missing.
     """
@@ -100,12 +100,19 @@ def open_voc(root: Path) -> DataSet:
     train, val = listed or _needed_list(root, ["Segmentation/train.txt"]), _val_list(root)
     masks = augmented if listed and augmented.is_dir() else root / "SegmentationClass"
     official = root / "SegmentationClass"
-    return DataSet(
+    data_set = DataSet(
         "voc2012-aug" if listed else "voc2012",
         _classes(VOC_CLASSES),
         _voc_items(root, train, masks),
         _voc_items(root, val, official if official.is_dir() else augmented),
     )
+    common = {item.name for item in data_set.train} & {item.name for item in data_set.test}
+    if common:
+        raise ConfigError(
+            f"{train} and {val} both name {len(common)} images, such as {min(common)}.",
+            "Take the images of the test out of the list to train on.",
+        )
+    return data_set
 
 
 def is_cityscapes(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 FREE_SETTINGS = ("threads", "checkpoint_seconds", "progress_seconds", "live.every_seconds")
 
 EVENTS = ".events.jsonl"  # how the names of files end that hold them
+KEYS = {
+    *("data", "labelled", "labels", "seed", "method", "stages", "recipe"),
+    *("training_seconds", "images_per_second"),
+}
 SETTINGS = "config"  # the part of a recipe that is a `Config`
 
 Labels = Literal["dense", "scribbles"]
@@ -68,6 +73,10 @@ class Row:
         """Return the file of the row; its events are beside it."""
         return folder / f"{self.name}.json"
 
+    def panels_path(self, folder: Path) -> Path:
+        """Return the folder with masks of a few images."""
+        return folder / f"{self.name}.panels"
+
     def events_path(self, folder: Path) -> Path:
         """Return the file with the events of the training."""
         return folder / f"{self.name}{EVENTS}"
@@ -112,6 +121,21 @@ def read_row(folder: Path, row: Row, recipe: Mapping[str, Any]) -> dict[str, Any
             f"{path} is of another recipe: {change}.", "Choose another --output, or remove it."
         )
     return document
+
+
+def read_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return all results of a folder, whatever they are of, and sentences about damaged files."""
+    rows, damaged = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            document = json.loads(path.read_text())
+            if not document.keys() >= KEYS or not document["stages"]:
+                raise ValueError("not a row")
+            rows.append(document)
+        except (OSError, ValueError, AttributeError) as error:
+            damaged.append(f"{path} is damaged ({error}), so it is left out.")
+    rows.sort(key=lambda row: (row["data"], row["labels"], row["labelled"] or math.inf))
+    return rows, damaged
 
 
 def difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

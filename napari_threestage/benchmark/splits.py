@@ -177,6 +177,10 @@ def order_from_permutation(path: Path, items: Sequence[Item]) -> list[str]:
         order = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"The split {path} cannot be read ({error}).") from error
+    if not isinstance(order, np.ndarray):
+        raise ConfigError(
+            f"The split {path} is an archive of arrays (NPZ).", "Save one array with numpy.save."
+        )
     if order.dtype.kind not in "ui" or not np.array_equal(np.sort(order), np.arange(len(items))):
         raise ConfigError(
             f"The split {path} is no permutation of 0 to {len(items) - 1}.",
@@ -201,7 +205,7 @@ def _path(text: str) -> Path:
 def _count(labelled: float, total: int) -> int:
     if 0 < labelled < 1:
         return min(max(FEWEST_LABELLED, round(labelled * total)), total)
-    if not labelled >= 1 or labelled != int(labelled):
+    if not labelled >= 1 or not float(labelled).is_integer():
         raise ConfigError(
             f"{labelled} images cannot be labelled.",
             "Use a share between 0 and 1, or a whole number of images.",

@@ -10,6 +10,9 @@ import numpy as np
 from scipy import stats
 
 from napari_threestage.benchmark.methods import CONTROL, FULL, METHODS, SUPERVISED
+from napari_threestage.benchmark.rows import difference as recipe_difference
+from napari_threestage.config import for_stage
+from napari_threestage.stages import parse_stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,35 +96,68 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         One for each data set, labelled amount, kind of labels and method, in this order: mIoU by
         ``stages``, IoU by class of the ``last`` stage, ``gap_closed``, ``over_control`` (paired
         difference to labels alone for as many steps), ``training_seconds`` and
-        ``images_per_second``.  What all labels give is part of each labelled amount.
+        ``images_per_second``; whether it is ``on_terms`` of these two bounds, which have to have
+        its network, crop and number of steps, for else both would count them as the method's; and
+        in what its rows are ``mixed``.  What all labels give is part of each labelled amount.
     """
     found = []
     for data, labelled, labels in _amounts(rows):
         mine = [row for row in rows if _belongs(row, data, labelled, labels)]
         by_method = {name: [row for row in mine if row["method"] == name] for name in _names(mine)}
-        ends = {name: _last(some) for name, some in by_method.items()}
         for name, some in by_method.items():
             head = {"data": data, "labelled": labelled, "labels": labels, "method": name}
-            found.append(head | _summary(name, some, ends))
+            found.append(head | _summary(some, by_method))
     return found
 
 
 def _summary(
-    name: str, rows: Sequence[Mapping[str, Any]], ends: Mapping[str, BySeed]
+    rows: Sequence[Mapping[str, Any]], by_method: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, Any]:
-    bounds = [ends.get(bound, {}) for bound in (SUPERVISED, FULL)]
+    few, control, full = (by_method.get(name, []) for name in (SUPERVISED, CONTROL, FULL))
+    alike = _on_terms(rows, full), _on_terms(rows, control)
     stages = sorted({stage for row in rows for stage in row["stages"]})
     last = stages[-1]
     return {
         "stages": {stage: _dict(spread(_miou(rows, stage))) for stage in stages},
         "last": {"stage": last, "iou": _by_class(rows, last)},
-        "gap_closed": _dict(gap_closed(ends[name], *bounds)),
-        "over_control": _dict(difference(ends[name], ends.get(CONTROL, {}))),
+        "gap_closed": _dict(gap_closed(_last(alike[0]), _last(few), _last(full))),
+        "over_control": _dict(difference(_last(alike[1]), _last(control))),
+        "on_terms": all(len(some) == len(rows) for some in alike),
+        "mixed": _mixed(rows),
         **{
             kind: _dict(spread({row["seed"]: row[kind] for row in rows if row[kind] is not None}))
             for kind in ("training_seconds", "images_per_second")
         },
     }
+
+
+def _on_terms(
+    rows: Sequence[Mapping[str, Any]], bound: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """Return the rows with network, crop and number of steps of a bound's row of that seed.
+
+    Where there is no such row nothing is compared, so none is left out.
+    """
+    terms = {row["seed"]: _terms(row) for row in bound}
+    return [row for row in rows if terms.get(row["seed"], _terms(row)) == _terms(row)]
+
+
+def _terms(row: Mapping[str, Any]) -> tuple[Any, Any, int] | None:
+    """Return network, crop and steps of all stages; None for what has no network."""
+    recipe = row.get("recipe", {})
+    config = recipe.get("config")
+    if not config:
+        return None
+    first, last = parse_stages(recipe["stages"])
+    steps = config["stages"]["steps"]
+    total = sum(for_stage(steps, stage) for stage in range(first, last + 1))
+    return config["network"], config["data"]["crop"], total
+
+
+def _mixed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in what the recipes of a method's rows differ, which a mean must not hide."""
+    first, *others = ({**row.get("recipe", {}), "labelled_images": None} for row in rows)
+    return next(filter(None, (recipe_difference(first, one) for one in others)), "")
 
 
 def _amounts(
@@ -152,6 +188,8 @@ def _miou(rows: Sequence[Mapping[str, Any]], stage: str) -> dict[int, float]:
 
 
 def _last(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    if not rows:
+        return {}
     return _miou(rows, max(stage for row in rows for stage in row["stages"]))
 
 

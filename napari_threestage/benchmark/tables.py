@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from napari_threestage.benchmark.methods import METHODS
+from napari_threestage.benchmark.methods import CONTROL, FULL, METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +18,13 @@ NOTHING = "–"
 def rich_tables(summary: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Return a table for each data set, labelled amount and kind of labels."""
     tables = []
-    for title, columns, lines in _tables(summary):
+    for title, columns, lines, notes in _tables(summary):
         table = Table(title=escape(title), title_justify="left")
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left")
         for line in lines:
             table.add_row(*map(escape, line))
+        table.caption, table.caption_justify = escape("\n".join(notes)), "left"
         tables.append(table)
     return tables
 
@@ -31,18 +32,34 @@ def rich_tables(summary: Sequence[Mapping[str, Any]]) -> list[Table]:
 def markdown(summary: Sequence[Mapping[str, Any]], head: str = "") -> str:
     """Return the same as Markdown, below a line, and with the source of each method at the end."""
     parts = [head]
-    for title, columns, lines in _tables(summary):
+    for title, columns, lines, notes in _tables(summary):
         top = ["|".join(columns), "|".join(["---", *["---:"] * (len(columns) - 1)])]
         body = ["|".join(cell.replace("|", "\\|") for cell in line) for line in lines]
         parts.append(f"## {title}\n\n" + "\n".join(f"|{line}|" for line in top + body))
+        parts += notes
     parts.append(_sources(summary))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def recipes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the presets and changed settings that rows were asked for with, each once."""
+    found = dict.fromkeys(
+        ", ".join(
+            [
+                f"preset {row['benchmark']['preset']}",
+                *(f"{name}={value}" for name, value in row["benchmark"]["changes"].items()),
+            ]
+        )
+        for row in rows
+        if "benchmark" in row
+    )
+    return list(found)
+
+
 def _tables(
     summary: Sequence[Mapping[str, Any]],
-) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """Yield title, columns and lines."""
+) -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
+    """Yield title, columns, lines, and notes to stand below."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for entry in summary:
         groups.setdefault((entry["data"], entry["labelled"], entry["labels"]), []).append(entry)
@@ -50,7 +67,20 @@ def _tables(
         stages = sorted({stage for entry in entries for stage in entry["stages"]})
         columns = ["method", *(f"stage {stage}" for stage in stages)]
         columns += ["gap closed, %", "over supervised-long", "seconds", "images/s"]
-        yield _title(data, labelled, labels), columns, [_line(one, stages) for one in entries]
+        lines = [_line(one, stages) for one in entries]
+        yield _title(data, labelled, labels), columns, lines, list(_notes(entries))
+
+
+def _notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    apart = [one["method"] for one in entries if not one["on_terms"]]
+    if apart:
+        yield (
+            f"No share or difference is given for {', '.join(apart)} where {CONTROL} or {FULL} "
+            "have another network, crop or number of steps."
+        )
+    for one in entries:
+        if one["mixed"]:
+            yield f"The rows of {one['method']} are of different recipes: {one['mixed']}."
 
 
 def _title(data: str, labelled: float | None, labels: str) -> str:

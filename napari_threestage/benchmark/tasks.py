@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.benchmark.methods import FOREST, Method, resolve
+from napari_threestage.benchmark.fingerprint import fingerprint
+from napari_threestage.benchmark.methods import FOREST, Method
 from napari_threestage.benchmark.projects import Material
-from napari_threestage.benchmark.rows import SETTINGS, Group, Row, read_row
+from napari_threestage.benchmark.recipes import resolve
+from napari_threestage.benchmark.rows import (
+    FREE_SETTINGS,
+    SETTINGS,
+    Group,
+    Row,
+    difference,
+    read_row,
+)
 from napari_threestage.benchmark.splits import choose_labelled, hold_out
 
 if TYPE_CHECKING:
@@ -39,6 +48,8 @@ class Plan:
         Names in the order of a published split, by data set.
     keep_projects
         Whether projects stay when their rows are done.
+    panels
+        So many scored images keep the masks of each stage, for figures.
     """
 
     output: Path
@@ -50,11 +61,20 @@ class Plan:
     curve_images: int
     orders: Mapping[str, Sequence[str]]
     keep_projects: bool
+    panels: int = 0
 
     @property
     def folder(self) -> Path:
         """Results on test images are never beside others."""
         return self.output / (f"held-out-{self.held_out:g}" if self.held_out else "test")
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """Preset and changed settings, which rows keep for people to read."""
+        told = {name: value for name, value in self.settings.items() if name not in FREE_SETTINGS}
+        if "network.weights" in told:
+            told["network.weights"] = Path(str(told["network.weights"])).name
+        return {"preset": self.preset, "changes": told}
 
     @property
     def rows(self) -> Path:
@@ -94,9 +114,12 @@ def make_tasks(
         images, scored = data_set.train, data_set.test
         if plan.held_out:
             images, scored = map(tuple, hold_out(images, plan.held_out))
+        number = fingerprint(data_set)
         for seed in seeds:
             for labelled in (*amounts, None):
-                group, material = _group(plan, data_set, labelled, seed, images, scored)
+                group, chosen = _group(plan, data_set.name, labelled, seed, images)
+                watched = scored[: plan.curve_images]
+                material = Material(data_set, images, chosen, scored, number, watched)
                 for method in methods:
                     if (method.labels == "all") == (labelled is None):
                         task = _task(plan, group, material, method)
@@ -105,35 +128,50 @@ def make_tasks(
 
 
 def _group(
-    plan: Plan,
-    data_set: DataSet,
-    labelled: float | None,
-    seed: int,
-    images: Sequence[Item],
-    scored: Sequence[Item],
-) -> tuple[Group, Material]:
+    plan: Plan, data: str, labelled: float | None, seed: int, images: Sequence[Item]
+) -> tuple[Group, list[Item]]:
+    """Return a group and the images that keep their masks."""
     if labelled is None:
-        group, chosen = Group(data_set.name, None, "dense", seed), list(images)
-    else:
-        group = Group(data_set.name, labelled, plan.labels, seed)
-        chosen = choose_labelled(images, labelled, seed, plan.orders.get(data_set.name))
-    return group, Material(data_set, images, chosen, scored, scored[: plan.curve_images])
+        return Group(data, None, "dense", seed), list(images)
+    chosen = choose_labelled(images, labelled, seed, plan.orders.get(data))
+    return Group(data, labelled, plan.labels, seed), chosen
 
 
 def _task(plan: Plan, group: Group, material: Material, method: Method) -> Task:
     looks = {"live.images": 2 * plan.curve_images, "live.every_seconds": 1.0}
     changes = plan.settings | (looks if plan.curve_images else {})
-    preset, settings, config = resolve(method, plan.preset, changes)
+    preset, settings, config = resolve(method, plan.preset, changes, material.labelled_share)
     trains = method.name != FOREST
     recipe = {
         "preset": preset if trains else "",
         "stages": method.stages if trains else "1",
         SETTINGS: _portable(config) if trains else {},
+        "data_fingerprint": material.data_fingerprint,
         "held_out": plan.held_out,
         "images": len(material.images),
         "labelled_images": [item.name for item in material.labelled] if group.labelled else "all",
     }
     return Task(Row(group, method.name), method, material, recipe, preset, settings)
+
+
+def part_twins(tasks: Iterable[Task]) -> tuple[list[Task], dict[str, str]]:
+    """Part off the tasks whose training is that of an earlier one of their group.
+
+    Returns
+    -------
+    tuple of list of Task and dict
+        Those that stay, and by the method of the others the one that they repeat.
+    """
+    kept: list[Task] = []
+    twins: dict[str, str] = {}
+    for task in tasks:
+        group = [one for one in kept if one.row.group == task.row.group]
+        same = [one for one in group if not difference(one.recipe, task.recipe)]
+        if same:
+            twins[task.method.name] = same[0].method.name
+        else:
+            kept.append(task)
+    return kept, twins
 
 
 def _portable(config: Config) -> dict[str, Any]:

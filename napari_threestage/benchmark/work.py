@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from napari_threestage import jobs
 from napari_threestage.benchmark.children import CommandFailed
 from napari_threestage.benchmark.datasets import with_index_masks
-from napari_threestage.benchmark.methods import FOREST, to_arguments
+from napari_threestage.benchmark.examples import choose_examples, keep_masks
+from napari_threestage.benchmark.methods import FOREST
 from napari_threestage.benchmark.projects import GroupProject
+from napari_threestage.benchmark.recipes import to_arguments
 from napari_threestage.benchmark.rows import write_row
 from napari_threestage.benchmark.tasks import finished
 from napari_threestage.errors import BusyError, ThreeStageError
@@ -33,6 +35,7 @@ from napari_threestage.runs import list_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from napari_threestage.benchmark.children import Children
     from napari_threestage.benchmark.items import Item
@@ -120,6 +123,8 @@ class _Worker:
     """Makes the rows of a group, one at a time.
 
     ``training.json`` in the folder of the group says which row the one run of its project is of.
+    A run whose row could not be made lies with its note in ``set-aside/<method>`` until the next
+    time, for a training is worth hours and the cause may be a full disk.
     """
 
     def __init__(self, plan: Plan, project: GroupProject, children: Children) -> None:
@@ -133,35 +138,70 @@ class _Worker:
             found = finished(self._plan, task) or self._make(task)
         except ThreeStageError as error:
             errors.write_text(error.output if isinstance(error, CommandFailed) else str(error))
-            self._note.unlink(missing_ok=True)
+            self._set_aside(task)
             return Outcome(task, error=error)
         errors.unlink(missing_ok=True)
         return Outcome(task, found)
 
     def has_begun(self, task: Task) -> bool:
         """Whether the run of the project is of this row and recipe."""
+        return self._is_of(self._note, task)
+
+    def _is_of(self, note: Path, task: Task) -> bool:
         try:
-            return bool(json.loads(self._note.read_text()) == self._content(task))
+            return bool(json.loads(note.read_text()) == self._content(task))
         except (OSError, ValueError):
             return False
+
+    def _aside(self, task: Task) -> Path:
+        return self._project.folder / "set-aside" / task.method.name
+
+    def _set_aside(self, task: Task) -> None:
+        """Keep what was trained, unless the training itself failed."""
+        run = self._run() if self.has_begun(task) else None
+        if run is not None:
+            folder = self._aside(task)
+            shutil.rmtree(folder, ignore_errors=True)
+            (folder / "run").mkdir(parents=True)
+            shutil.move(run.path, folder / "run" / run.id)
+            shutil.move(self._note, folder / self._note.name)
+
+    def _take_back(self, task: Task) -> Run | None:
+        """Return the run that was set aside, if there is one of this row and recipe."""
+        folder = self._aside(task)
+        if not self._is_of(folder / self._note.name, task):
+            return None
+        self._forget()
+        for run in (folder / "run").iterdir():
+            shutil.move(run, self._project.path / "runs" / run.name)
+        shutil.move(folder / self._note.name, self._note)
+        return self._run()
 
     def _content(self, task: Task) -> Any:
         return json.loads(json.dumps({"row": task.row.name, "recipe": task.recipe}))
 
     def _make(self, task: Task) -> dict[str, Any]:
         if task.method.name == FOREST:
-            return write_row(self._plan.rows, task.row, task.recipe, self._forest(task))
+            found = self._forest(task) | {"benchmark": self._plan.head}
+            return write_row(self._plan.rows, task.row, task.recipe, found)
         run = self._trained(task)
         scores = self._project.score(run.id, self._plan.device)
         found = {"stages": scores["stages"], "scored_images": scores["images"], **_speed(run)}
+        found["benchmark"] = self._plan.head
+        self._keep_masks(task, run)
         shutil.copy(run.events_path, task.row.events_path(self._plan.rows))
         document = write_row(self._plan.rows, task.row, task.recipe, found)
         self._forget()
         return document
 
+    def _keep_masks(self, task: Task, run: Run) -> None:
+        if self._plan.panels:
+            items = choose_examples(task.material.scored, self._plan.panels)
+            keep_masks(self._project, run, items, task.row.panels_path(self._plan.rows))
+
     def _trained(self, task: Task) -> Run:
         """Train a row, or go on where its training was interrupted."""
-        begun = self._run() if self.has_begun(task) else None
+        begun = self._run() if self.has_begun(task) else self._take_back(task)
         if begun is None:
             self._forget()
             write_json(self._note, self._content(task))
@@ -197,15 +237,16 @@ class _Worker:
     def _forest(self, task: Task) -> dict[str, Any]:
         material, folder = task.material, self._plan.folder / "index-masks"
         data_set = with_index_masks(material.data_set, folder / material.data_set.name)
-        items = {item.name: item for item in (*data_set.train, *data_set.test)}
-        labelled = [items[item.name] for item in material.labelled]
+        # By their files: an image to train on and one of the test may have the same name.
+        items = {item.image: item for item in (*data_set.train, *data_set.test)}
+        labelled = [items[item.image] for item in material.labelled]
         masks = [item.mask for item in labelled]
         if task.row.group.labels == "scribbles":
             masks = list(self._project.training_masks().values())
         told = {
             "labelled": [_strings(item) for item in labelled],
             "masks": list(map(str, masks)),
-            "test": [_strings(items[item.name]) for item in material.scored],
+            "test": [_strings(items[item.image]) for item in material.scored],
             "classes": data_set.class_names,
             "seed": task.row.group.seed,
         }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from napari_threestage.benchmark.extra import missing_package
 from napari_threestage.benchmark.methods import DEFAULT
 from napari_threestage.benchmark.rows import EVENTS
 from napari_threestage.cli.output import add_command, err, print_json, say
@@ -70,36 +72,49 @@ def add_commands(commands: Any) -> None:
     add("--jobs", type=int, default=1, help="trainings at the same time")
     add("--device", default="auto")
     add("--output", type=Path, default=Path("benchmark"), help="folder for rows and tables")
-    add("--table-only", action="store_true", help="train nothing, show what there is")
+    add("--table-only", action="store_true", help="train nothing, show all rows there are")
     add("--figures", action="store_true", help="draw them as PNG and SVG too")
+    add(
+        "--panels",
+        type=int,
+        default=0,
+        metavar="N",
+        help="keep the masks of so many scored images, for pictures of all stages side by side",
+    )
     add("--keep-projects", action="store_true", help="leave the projects in the folder 'work'")
 
 
 def benchmark(options: argparse.Namespace) -> int:
     """Train what is missing and show all; exit code 1 when a method failed."""
     from napari_threestage.benchmark.methods import choose_methods
-    from napari_threestage.benchmark.tasks import finished, make_tasks
+    from napari_threestage.benchmark.rows import read_rows
+    from napari_threestage.benchmark.tasks import make_tasks
 
     _check(options)
     data_sets = _open(options)
     plan = _plan(options, data_sets)
     methods = choose_methods(options.methods, options.lambdas)
     tasks = make_tasks(plan, data_sets, methods, options.labelled, options.seeds)
-    todo = [task for task in tasks if finished(plan, task) is None]
-    failed = [] if options.table_only else _train(options, plan, todo)
-    rows = [row for task in tasks if (row := finished(plan, task)) is not None]
+    failed = [] if options.table_only else _train(options, plan, tasks)
+    rows, damaged = read_rows(plan.rows)
+    for sentence in damaged:
+        err.print(sentence, markup=False, soft_wrap=True)
     _show(options, plan, rows)
+    if options.figures:
+        _draw(plan, tasks, rows)
     return 1 if failed else 0
 
 
 def _check(options: argparse.Namespace) -> None:
+    if options.figures and find_spec("matplotlib") is None:
+        raise missing_package("matplotlib")  # now, not after hours of training
     if options.curve_images and not options.held_out:
         raise ConfigError(
             "The test images decide nothing, so no curve is made with them.",
             "Give --held-out 0.2 with --curve-images.",
         )
-    if options.curve_images < 0 or options.jobs < 1:
-        raise ConfigError("--curve-images and --jobs are numbers from 0 and from 1 on.")
+    if min(options.curve_images, options.panels) < 0 or options.jobs < 1:
+        raise ConfigError("--curve-images and --panels go from 0 on, --jobs from 1 on.")
     if options.split and len(options.data) > 1:
         raise ConfigError("A split is one of a single data set.", "Name one data set.")
 
@@ -137,6 +152,7 @@ def _plan(options: argparse.Namespace, data_sets: Sequence[DataSet]) -> Plan:
         curve_images=options.curve_images,
         orders=orders,
         keep_projects=options.keep_projects,
+        panels=options.panels,
     )
 
 
@@ -144,11 +160,16 @@ def _threads(jobs: int) -> int:
     return max(1, (os.cpu_count() or 1) // jobs)
 
 
-def _train(options: argparse.Namespace, plan: Plan, todo: Sequence[Task]) -> list[Outcome]:
-    """Do tasks, tell what became of each, and return those that failed."""
+def _train(options: argparse.Namespace, plan: Plan, tasks: Sequence[Task]) -> list[Outcome]:
+    """Do the tasks without a result, tell what became of each, and return those that failed."""
     from napari_threestage.benchmark.children import Children
+    from napari_threestage.benchmark.tasks import finished, part_twins
     from napari_threestage.benchmark.work import do_tasks
 
+    kept, twins = part_twins(tasks)
+    for name, other in twins.items():
+        err.print(f"{name} is left out: here it is the same as {other}.", markup=False)
+    todo = [task for task in kept if finished(plan, task) is None]
     outcomes: list[Outcome] = []
 
     def report(outcome: Outcome) -> None:
@@ -171,37 +192,48 @@ def _sentence(outcome: Outcome) -> str:
 
 
 def _show(options: argparse.Namespace, plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
-    """Write ``results.json``, ``table.md`` and, if asked for, figures; print the tables."""
+    """Write ``results.json`` and ``table.md`` if there are rows; print the tables."""
     from napari_threestage.benchmark.statistics import summarise
-    from napari_threestage.benchmark.tables import markdown, rich_tables
+    from napari_threestage.benchmark.tables import markdown, recipes, rich_tables
 
     summary = summarise(rows)
     scored = "images held out from training" if plan.held_out else "test images"
     content = {
         "scored_on": scored,
-        "preset": plan.preset,
+        "recipes": recipes(rows),
         "rows": [{k: v for k, v in row.items() if k != "recipe"} for row in rows],
         "summary": summary,
     }
-    plan.rows.mkdir(parents=True, exist_ok=True)
-    write_json(plan.folder / "results.json", content)
-    head = f"Scored on the {scored}; preset {plan.preset}."
-    (plan.folder / "table.md").write_text(markdown(summary, head), encoding="utf-8")
-    if options.figures:
-        _draw(plan, rows)
+    head = [f"Scored on the {scored}.", *(f"Rows with {recipe}." for recipe in recipes(rows))]
+    if rows:
+        write_json(plan.folder / "results.json", content)
+        text = markdown(summary, "\n".join(head))
+        (plan.folder / "table.md").write_text(text, encoding="utf-8")
     if options.json:
         print_json(content)
+        return
+    if not rows:
+        say(f"There are no rows in {plan.rows} yet.")
         return
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
+    console.print("\n".join(head), markup=False)
     for table in rich_tables(summary):
         console.print(table)
     say(f"Rows, table.md and results.json are in {plan.folder}.")
 
 
-def _draw(plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
-    from napari_threestage.benchmark.figures import save_figures
+def _draw(plan: Plan, tasks: Sequence[Task], rows: Sequence[dict[str, Any]]) -> None:
+    from napari_threestage.benchmark.examples import choose_examples, read_panels
+    from napari_threestage.benchmark.figures import panels, save, save_figures
 
+    folder = plan.folder / "figures"
     events = {path.name.removesuffix(EVENTS): path for path in plan.rows.glob(f"*{EVENTS}")}
-    save_figures(rows, plan.folder / "figures", events)
+    save_figures(rows, folder, events)
+    for task in tasks:
+        data_set, kept = task.material.data_set, task.row.panels_path(plan.rows)
+        items = choose_examples(task.material.scored, plan.panels)
+        examples = read_panels(data_set, items, kept)
+        if examples:
+            save(panels(examples, data_set.classes), folder / f"panels-{task.row.name}")

@@ -130,15 +130,15 @@ def _predict(
 ) -> np.ndarray:
     """Return classes and confidences of the blocks of some tiles, (B, 2, h, w) uint8."""
     images = _load([plane[:, rows.window, columns.window] for rows, columns in batch], device)
-    inner = (..., *(span.inner for span in batch[0]))
+    inner: Any = (..., *(span.inner for span in batch[0]))
     with _autocast(device):
         # The halo goes first: it needs no more than this.
         logits = network(images)[inner].float()
         mirrors = _mirrors(config)
         if mirrors:
             total = logits.contiguous().softmax(1)
-            for axes in mirrors:
-                mirrored = network(images.flip(axes)).flip(axes)[inner].float()
+            for mirror in mirrors:
+                mirrored = mirror.unmake(network(mirror.make(images)))[inner].float()
                 total += mirrored.contiguous().softmax(1)
             best, label = total.div_(len(mirrors) + 1).max(1)
         else:
@@ -155,13 +155,27 @@ def _most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
     return (logits - best).exp_().sum(1).reciprocal_(), label[:, 0]
 
 
-def _mirrors(config: InferenceConfig) -> list[tuple[int, ...]]:
-    """Return the axes of each mirror image that is averaged with the image."""
-    sideways, upside_down = (
-        [(), (-1,)][: 1 + config.flips],
-        [(), (-2,)][: 1 + config.flips_vertical],
-    )
-    return [(*a, *b) for b in upside_down for a in sideways][1:]
+class Mirror(NamedTuple):
+    """How a mirror image is made: flip these axes, then swap rows and columns or not."""
+
+    axes: tuple[int, ...]
+    transposed: bool
+
+    def make(self, images: Tensor) -> Tensor:
+        """Return the mirror image."""
+        images = images.flip(self.axes)
+        return images.mT if self.transposed else images
+
+    def unmake(self, logits: Tensor) -> Tensor:
+        """Return what was made of the mirror image as it is for the image."""
+        return (logits.mT if self.transposed else logits).flip(self.axes)
+
+
+def _mirrors(config: InferenceConfig) -> list[Mirror]:
+    """Return the mirror images that are averaged with the image."""
+    columns, rows = [(), (-1,)][: 1 + config.flips], [(), (-2,)][: 1 + config.flips_vertical]
+    swaps = [False, True][: 1 + config.transpose]
+    return [Mirror((*a, *b), swap) for swap in swaps for b in rows for a in columns][1:]
 
 
 def _load(windows: list[np.ndarray], device: torch.device) -> Tensor:

@@ -50,7 +50,7 @@ class Windows:
     sample, top, left, height, width
         (B,) int64.  A window may reach over the borders of its image.
     flips
-        (B, 2) bool: upside down, left to right.
+        (B, 3) bool: upside down, left to right, and then rows and columns swapped.
     """
 
     sample: Tensor
@@ -127,14 +127,15 @@ class CropSampler:
         return orders[epoch][place]
 
     def _window(self, index: int, generator: torch.Generator) -> tuple[int, ...]:
-        """Draw sample, top, left, height, width and the two flips."""
+        """Draw sample, top, left, height, width and the three flips."""
         low, high = self.config.scale
         zoom = low + (high - low) * _uniform(generator)
         height, width = (max(1, round(side / zoom)) for side in self.config.crop)
         top, left = self._place(index, (height, width), generator)
         horizontal = _uniform(generator) < 0.5 and self.config.flip
         vertical = _uniform(generator) < 0.5 and self.config.flip_vertical
-        return index, top, left, height, width, vertical, horizontal
+        transposed = self.config.transpose and _uniform(generator) < 0.5
+        return index, top, left, height, width, vertical, horizontal, transposed
 
     def _place(
         self, index: int, window: tuple[int, int], generator: torch.Generator

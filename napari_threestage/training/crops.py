@@ -221,7 +221,15 @@ def _resample(fetched: Fetched, crop: tuple[int, int], device: torch.device) -> 
         for number in range(2)
     )
     both = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
-    return Batch(images.clamp(0, 1), truth, pseudo, both)
+    parts = (images.clamp(0, 1), truth, pseudo, both)
+    if crop[0] != crop[1]:
+        return Batch(*parts)
+    return Batch(*(_transposed(part, flips[:, 2]) for part in parts))
+
+
+def _transposed(crops: Tensor, wanted: Tensor) -> Tensor:
+    """Swap rows and columns of some crops (B, ..., H, W)."""
+    return torch.where(wanted.view(-1, *[1] * (crops.ndim - 1)), crops.mT, crops)
 
 
 def _centres(side: Tensor, count: int, flip: Tensor) -> Tensor:

@@ -6,22 +6,26 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from data_set_helpers import folder_data_set
+from data_set_helpers import folder_data_set, write_classes, write_part
 
 from napari_threestage.benchmark.children import Children, CommandFailed
 from napari_threestage.benchmark.datasets import open_data_set
+from napari_threestage.benchmark.examples import read_panels
 from napari_threestage.benchmark.methods import FOREST
 from napari_threestage.benchmark.projects import GroupProject
 from napari_threestage.benchmark.splits import choose_labelled
+from napari_threestage.cli import benchmark as benchmark_command
 from napari_threestage.cli import main, training
 from napari_threestage.errors import Stopped
 from napari_threestage.project import Project
@@ -29,7 +33,6 @@ from napari_threestage.runs import list_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 SECONDS = 300.0
 SETTINGS = {
@@ -103,6 +106,25 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return called
 
 
+def test_the_masks_of_all_stages_are_drawn_side_by_side(
+    data: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    arguments = ("benchmark", data, "--methods", "three-stage", *TINY, *settings())
+    result = call(*arguments, "--output", tmp_path, "--panels", "2", "--figures")
+    assert result.code == 0, result.err
+    kept = tmp_path / "test" / "rows" / "squares-2-dense-0-three-stage.panels"
+    names = [item.name for item in open_data_set(data).test]
+    found = sorted(path.relative_to(kept).as_posix() for path in kept.glob("*/*"))
+    assert found == sorted(f"stage-{k}/{name}.tif" for k in (1, 2, 3) for name in names)
+    panels = read_panels(open_data_set(data), open_data_set(data).test, kept)
+    assert [list(panel.masks) for panel in panels] == [["stage 1", "stage 2", "stage 3"]] * 2
+    for panel in panels:
+        assert panel.truth is not None
+        assert panel.image.shape[:2] == panel.truth.shape == panel.masks["stage 3"].shape
+    drawn = tmp_path / "test" / "figures" / "panels-squares-2-dense-0-three-stage.png"
+    assert drawn.stat().st_size > 10_000
+
+
 def names_of(folder: Path) -> set[str]:
     return {path.stem for path in (folder / "rows").glob("*.json")}
 
@@ -138,6 +160,12 @@ def test_methods_are_trained_scored_and_compared(
     assert document == json.loads((tmp_path / "test" / "results.json").read_text())
     assert [entry["method"] for entry in document["summary"]] == ["supervised", "three-stage"]
     assert "|three-stage|" in (tmp_path / "test" / "table.md").read_text()
+
+    assert document["recipes"] == [
+        "preset quick, network.backbone=compact, network.weights=none, data.crop=[32, 32], "
+        "data.labelled_batch=2, data.whole_set_batch=2, data.stage1_batch=2, stages.steps=[2, 2]"
+    ]
+    assert "stages.steps=[2, 2]" in (tmp_path / "test" / "table.md").read_text()
 
     # Again: everything is there.
     commands.clear()
@@ -235,9 +263,32 @@ def test_the_forest_is_one_of_the_methods(
     assert commands == [[FOREST]]
 
 
+def test_the_forest_learns_from_training_images_whatever_those_of_the_test_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "squares"
+    write_classes(folder)
+    write_part(folder / "train", 4)
+    write_part(folder / "test", 4, side=48)  # the same names
+    told: list[dict[str, Any]] = []
+
+    def run(self: Children, name: str, arguments: list[str], text: str = "") -> str:
+        told.append(json.loads(text))
+        return json.dumps({"miou": 0.5, "iou": {}})
+
+    monkeypatch.setattr(Children, "run", run)
+    arguments = ("benchmark", folder, "--methods", FOREST, *TINY, "--output", tmp_path / "out")
+    assert call(*arguments).code == 0
+    [one] = told
+    assert {Path(item["image"]).parent for item in one["labelled"]} == {folder / "train/images"}
+    assert {Path(mask).parent for mask in one["masks"]} == {folder / "train/masks"}
+    assert {Path(item["image"]).parent for item in one["test"]} == {folder / "test/images"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["--labelled", "inf"], "inf images cannot be labelled"),
         (["--methods", "magic"], "no method 'magic'"),
         (["--curve-images", "2"], "--held-out"),
         (["--labelled", "700"], "700 images are to be labelled"),
@@ -264,7 +315,105 @@ def test_two_data_sets_of_one_name_are_refused(data: Path, tmp_path: Path) -> No
 def test_the_table_alone_trains_nothing(data: Path, tmp_path: Path) -> None:
     result = call("benchmark", data, "--table-only", "--output", tmp_path)
     assert result.code == 0, result.err
-    assert not list((tmp_path / "test" / "rows").iterdir())
+    assert "There are no rows" in result.out
+    assert not (tmp_path / "test").exists()
+
+
+def test_the_table_holds_all_rows_whatever_is_asked_for(
+    data: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    arguments = ("benchmark", data, *TINY, *settings(), "--output", tmp_path)
+    assert call(*arguments, "--methods", "supervised").code == 0
+    assert call(*arguments, "--methods", "full-short").code == 0
+    table = (tmp_path / "test" / "table.md").read_text()
+    assert "|supervised|" in table
+    assert "|full-short|" in table
+
+    commands.clear()
+    (tmp_path / "test" / "rows" / "damaged.json").write_text("{")
+    other = ("--methods", "cutmix", "--set", "loss.dice=0.7", "--table-only")
+    shown = call(*arguments, *other)
+    assert shown.code == 0, shown.err
+    assert "supervised" in shown.out
+    assert "damaged.json is damaged" in shown.err
+    assert (tmp_path / "test" / "table.md").read_text() == table
+    assert commands == []
+
+
+def test_methods_that_are_the_same_here_are_trained_once(
+    data: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    methods = ("--methods", "three-stage", "quick")
+    result = call("benchmark", data, *methods, *TINY, *settings(), "--output", tmp_path)
+    assert result.code == 0, result.err
+    assert "quick is left out: here it is the same as three-stage." in result.err
+    assert names_of(tmp_path / "test") == {"squares-2-dense-0-three-stage"}
+
+
+def test_rows_know_which_data_they_are_of(
+    data: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    arguments = ("--methods", "supervised", *TINY, *settings(), "--output", tmp_path / "out")
+    assert call("benchmark", data, *arguments, "--keep-projects").code == 0
+    other = shutil.copytree(data, tmp_path / "other" / "squares")
+    assert call("benchmark", other, *arguments).code == 0
+    image = other / "test" / "images" / "im006.png"
+    image.write_bytes(image.read_bytes() + b" ")
+    refused = call("benchmark", other, *arguments)
+    assert refused.code == 1
+    assert "data_fingerprint" in refused.err
+
+    # What was kept of the project is of the other data too.
+    (tmp_path / "out/test/rows/squares-2-dense-0-supervised.json").unlink()
+    commands.clear()
+    assert call("benchmark", other, *arguments).code == 0
+    assert [one[0] for one in commands] == ["init", "import", "run", "evaluate"]
+
+
+def test_a_training_that_could_not_be_scored_is_kept_for_the_next_time(
+    data: Path, tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = Children.run
+    scored: list[int] = []
+
+    def run(self: Children, name: str, arguments: list[str], told: str = "") -> str:
+        if name == "evaluate":
+            scored.append(1)
+            if len(scored) == 1:
+                raise CommandFailed(name, 1, "error: The disk is full.")
+        out = working(self, name, arguments, told)
+        if name == "evaluate" and len(scored) == 2:
+            skipped = [{"file": "im007.png", "reason": "it is damaged"}]
+            return json.dumps(json.loads(out) | {"skipped": skipped})
+        return out
+
+    methods = ("--methods", "supervised", "three-stage", "no-pseudo")
+    arguments = ("benchmark", data, *methods, *TINY, *settings(), "--output", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Children, "run", run)
+        result = call(*arguments)
+    assert result.code == 1
+    assert "The disk is full." in result.err
+    assert "1 of the images to score were left out" in result.err
+    assert names_of(tmp_path / "test") == {"squares-2-dense-0-no-pseudo"}
+    commands.clear()
+    again = call(*arguments)
+    assert again.code == 0, again.err
+    assert [one[0] for one in commands] == ["evaluate", "evaluate"]
+    row = json.loads((tmp_path / "test/rows/squares-2-dense-0-three-stage.json").read_text())
+    assert set(row["stages"]) == {"1", "2", "3"}
+    assert not list((tmp_path / "test" / "work").glob("*/"))
+
+
+def test_a_missing_package_shows_before_anything_is_trained(
+    data: Path, tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_command, "find_spec", lambda name: None)
+    arguments = ("benchmark", data, *TINY, *settings(), "--output", tmp_path, "--figures")
+    result = call(*arguments)
+    assert result.code == 1
+    assert "matplotlib" in result.err
+    assert commands == []
 
 
 # --- processes --------------------------------------------------------------------------------

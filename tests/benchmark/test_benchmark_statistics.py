@@ -10,7 +10,7 @@ from rich.console import Console
 from scipy import stats
 
 from napari_threestage.benchmark.statistics import difference, gap_closed, spread, summarise
-from napari_threestage.benchmark.tables import markdown, rich_tables
+from napari_threestage.benchmark.tables import markdown, recipes, rich_tables
 
 T_2 = 4.302652729911275  # quantile 0.975 of Student's t with 2 degrees of freedom
 
@@ -111,6 +111,59 @@ def test_amounts_and_kinds_of_labels_are_kept_apart_and_share_the_upper_bound() 
         ("leaf", None, "dense", "full"),
     ]
     assert summarise([]) == []
+
+
+def recipe(total: int, width: int = 64, crop: int = 96, stages: str = "1") -> dict[str, Any]:
+    config = {
+        "network": {"decoder_channels": width},
+        "data": {"crop": [crop, crop]},
+        "stages": {"steps": [total]},
+    }
+    return {"recipe": {"config": config, "stages": stages}}
+
+
+@pytest.mark.parametrize(
+    ("terms", "alike"),
+    [
+        (recipe(10, stages="1-3"), True),
+        (recipe(10, stages="1-4"), False),
+        (recipe(30, width=128), False),
+        (recipe(30, crop=256), False),
+        ({"recipe": {"config": {}, "stages": "1"}}, False),
+    ],
+)
+def test_network_crop_and_steps_are_not_counted_as_the_method(
+    terms: dict[str, Any], alike: bool
+) -> None:
+    rows = [
+        row("supervised", 0, 0.5, **recipe(10)),
+        row("supervised-long", 0, 0.6, **recipe(30)),
+        row("full", 0, 0.9, labelled=None, **recipe(30)),
+        row("three-stage", 0, 0.7, **terms),
+    ]
+    summary = summarise(rows)
+    found = next(one for one in summary if one["method"] == "three-stage")
+    assert found["on_terms"] == alike
+    assert (found["gap_closed"] is not None) == alike
+    assert (found["over_control"] is not None) == alike
+    assert found["stages"]["1"]["mean"] == 0.7
+    [sentence] = [line for line in markdown(summary).splitlines() if line.startswith("No share")]
+    assert ("three-stage" in sentence) != alike
+
+
+def test_a_mean_of_different_recipes_says_so() -> None:
+    rows = [row("supervised", seed, 0.5, **recipe(10 + seed)) for seed in (0, 1)]
+    [found] = summarise(rows)
+    assert found["mixed"] == "stages.steps was [10] and is [11]"
+    assert "The rows of supervised are of different recipes: stages.steps" in markdown([found])
+    [same] = summarise(ROWS[:3])
+    assert same["mixed"] == ""
+
+
+def test_what_rows_were_asked_for_with_is_said_once() -> None:
+    benchmark = {"preset": "quick", "changes": {"loss.dice": 0.0}}
+    rows = [row("full", seed, 0.5, benchmark=benchmark) for seed in (0, 1)]
+    assert recipes([*rows, row("full", 2, 0.5)]) == ["preset quick, loss.dice=0.0"]
 
 
 def test_tables_say_the_same() -> None:

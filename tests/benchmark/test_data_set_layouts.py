@@ -174,6 +174,13 @@ def test_voc_lists_of_paths(tmp_path: Path) -> None:
     assert names(open_data_set(tmp_path).train) == list(VOC_TRAIN)
 
 
+def test_voc_images_that_are_to_be_trained_on_and_scored(tmp_path: Path) -> None:
+    lists = voc_data_set(tmp_path) / "VOCdevkit" / "VOC2012" / "ImageSets"
+    write_list(lists / "Segmentation" / "val.txt", [*VOC_VAL, VOC_TRAIN[1]])
+    with pytest.raises(ConfigError, match=rf"both name 1 images, such as {VOC_TRAIN[1]}"):
+        open_data_set(tmp_path)
+
+
 def test_voc_masks_without_their_list(tmp_path: Path) -> None:
     lists = voc_data_set(tmp_path) / "VOCdevkit" / "VOC2012" / "ImageSets"
     shutil.rmtree(lists / "SegmentationAug")

@@ -11,27 +11,27 @@ from napari_threestage.benchmark.methods import (
     FOREST,
     METHODS,
     choose_methods,
-    resolve,
-    to_arguments,
     weighted,
 )
+from napari_threestage.benchmark.recipes import resolve, to_arguments
 from napari_threestage.config import Config, OperatorConfig, load_config, parse_setting
 from napari_threestage.errors import ConfigError
 from napari_threestage.presets import PRESETS
 from napari_threestage.stages import parse_stages, stage_table
 
 BASE = {"stages.steps": [5, 7]}  # 5 + 7 + 7
+SHARE = 0.03
 
 
 def config_of(name: str, preset: str = "quick", changes: dict[str, Any] | None = None) -> Config:
-    return resolve(METHODS[name], preset, changes or BASE)[2]
+    return resolve(METHODS[name], preset, changes or BASE, SHARE)[2]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_a_recipe_of_every_preset(name: str, preset: str) -> None:
     method = METHODS[name]
-    used, settings, config = resolve(method, preset, {})
+    used, settings, config = resolve(method, preset, {}, SHARE)
     arguments = to_arguments(settings)[1::2]
     assert load_config(used, dict(map(parse_setting, arguments))) == config
     first, last = parse_stages(method.stages)
@@ -98,6 +98,56 @@ def test_rivals_learn_from_unlabelled_images_without_a_second_branch() -> None:
     assert second.pseudo_masks_from == 1
 
 
+def test_rivals_of_one_stage_leave_the_labelled_crops_out_of_their_term() -> None:
+    configs = {one.name: config_of(one.name) for one in METHODS.values() if one.group == "rivals"}
+    on = {name: config.loss.consistency_on for name, config in configs.items()}
+    assert {name for name, where in on.items() if where == "both"} == {"self-training", FOREST}
+    uncounted = [name for name, one in configs.items() if not one.augment.cutout_labels]
+    assert uncounted == ["mean-teacher-cutout"]
+    for name in ("cutmix", "mean-teacher-cutout", "ict", "vat", "classmix"):
+        assert configs[name].augment.operations == ("color", "brightness", "contrast"), name
+        assert configs[name].augment.count == 3, name
+    assert configs["ict"].loss.consistency == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augment.adversarial": 1.0, "augment.views": 2},
+        {"augment.mixup": 1.0, "loss.distance": "squared", "loss.pseudo": 0.0},
+        {"augment.feature_view": True},
+    ],
+)
+def test_plain_pseudo_labels_have_no_ingredient_of_the_changed_settings(
+    changes: dict[str, Any],
+) -> None:
+    config = config_of("self-training", changes=BASE | changes)
+    augment = config.augment
+    assert (augment.adversarial, augment.views, augment.mixup) == (0, 1, 0)
+    assert not augment.feature_view
+    assert config.loss.distance == "hard"
+
+
+def test_the_papers_presets_depend_on_the_share_of_labels() -> None:
+    for name in ("three-stage", "supervised"):
+        _, settings, config = resolve(METHODS[name], "paper-voc", {}, 1 / 20)
+        assert (config.loss.consistency, config.data.labelled_batch) == (1.25, 1)
+        assert "loss.consistency=1.25" in to_arguments(settings)
+        assert resolve(METHODS[name], "paper-voc", {}, 1 / 8)[2].data.labelled_batch == 2
+    chosen = resolve(METHODS["three-stage"], "paper-voc", {"loss.pseudo": 0.5}, 1 / 20)[2]
+    assert (chosen.loss.consistency, chosen.loss.pseudo) == (1.25, 0.5)
+
+
+def test_changes_of_the_network_are_left_out_for_another_backbone() -> None:
+    changes = {"network.weights": "mobilenet_v2.pth", "threads": 2}
+    assert config_of("quick", changes=changes).network.weights == "mobilenet_v2.pth"
+    balanced = config_of("balanced", changes=changes)
+    assert balanced.network == load_config("balanced").network
+    assert balanced.threads == 2
+    other = changes | {"network.backbone": "resnet50", "network.weights": "resnet50.pth"}
+    assert config_of("balanced", changes=other).network.weights == "resnet50.pth"
+
+
 def test_ablations() -> None:
     configs = {one.name: config_of(one.name) for one in choose_methods(["ablations"])}
     assert configs["no-consistency"].loss.consistency == 0 < configs["no-consistency"].loss.pseudo
@@ -120,6 +170,6 @@ def test_choice_by_name_and_group_is_in_the_order_of_the_table() -> None:
 def test_weights_of_figure_3() -> None:
     [method] = choose_methods([], [0.25])
     assert method == weighted(0.25)
-    config = resolve(method, "quick", BASE)[2]
+    config = resolve(method, "quick", BASE, SHARE)[2]
     assert method.name == "lambda-0.25"
     assert (config.loss.consistency, config.loss.pseudo) == (0.25, 0.25)

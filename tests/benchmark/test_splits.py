@@ -57,7 +57,7 @@ def test_choice_stays_what_earlier_results_had() -> None:
     assert names(choose_labelled(ITEMS, 0.03, 0)) == ["im049", "im053", "im097"]
 
 
-@pytest.mark.parametrize("labelled", [0, -1, 1.5, float("nan"), 101])
+@pytest.mark.parametrize("labelled", [0, -1, 1.5, float("nan"), float("inf"), 101])
 def test_amounts_that_make_no_sense(labelled: float) -> None:
     with pytest.raises(ConfigError):
         choose_labelled(ITEMS, labelled, 0)
@@ -146,6 +146,13 @@ def test_splits_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot be read"):
             read_order(tmp_path / name, ITEMS)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_archive_named_as_an_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "split.npz", order=np.arange(100))
+    (tmp_path / "split.npz").rename(tmp_path / "split.npy")
+    with pytest.raises(ConfigError, match="archive of arrays"):
+        read_order(tmp_path / "split.npy", ITEMS)
 
 
 def test_label_counts_of_the_paper() -> None:

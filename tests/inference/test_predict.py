@@ -139,18 +139,22 @@ def test_flips_average_the_image_and_its_mirror(convolutions: nn.Module) -> None
 
 @pytest.mark.parametrize("sideways", [False, True])
 @pytest.mark.parametrize("upside_down", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
 def test_the_result_is_the_mean_over_all_mirror_images(
-    sideways: bool, upside_down: bool, convolutions: nn.Module
+    sideways: bool, upside_down: bool, transposed: bool, convolutions: nn.Module
 ) -> None:
-    image = plane(64, 64)
-    _, confidence = predict(convolutions, image, flips=sideways, flips_vertical=upside_down)
+    image = plane(64, 96)
+    chosen = {"flips": sideways, "flips_vertical": upside_down, "transpose": transposed}
+    _, confidence = predict(convolutions, image, **chosen)
     pixels = torch.from_numpy(image)[None].float() / 255
     every: list[tuple[int, ...]] = [(), (-1,), (-2,), (-1, -2)]
     axes = [a for a in every if (sideways or -1 not in a) and (upside_down or -2 not in a)]
     with torch.no_grad():
         found = [convolutions(pixels.flip(a)).flip(a).softmax(1) for a in axes]
+        if transposed:
+            found += [convolutions(pixels.flip(a).mT).mT.flip(a).softmax(1) for a in axes]
     expected = torch.stack(found).mean(0).amax(1)[0] * 255
-    assert InferenceConfig(flips=sideways, flips_vertical=upside_down).n_passes == len(axes)
+    assert InferenceConfig.model_validate(chosen).n_passes == len(found)
     assert np.abs(confidence - expected.numpy()).max() <= 0.51
 
 

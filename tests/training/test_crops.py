@@ -16,7 +16,7 @@ from napari_threestage.training.crops import DevicePlanes, HostPlanes, choose_pl
 from napari_threestage.training.losses import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_threestage.training.crops import Batch
 
@@ -38,6 +38,11 @@ def planes(channels: int = 3) -> list[Sample]:
 
 def config(scale: tuple[float, float]) -> DataConfig:
     return DataConfig(crop=(32, 40), scale=scale, flip=True, flip_vertical=True)
+
+
+def square(scale: tuple[float, float]) -> DataConfig:
+    changes = {"crop": (32, 32), "transpose": True}
+    return DataConfig.model_validate(config(scale).model_dump() | changes)
 
 
 def drawn(samples: Sequence[Sample], data: DataConfig, count: int = 12) -> Windows:
@@ -62,13 +67,14 @@ def one_by_one(samples: Sequence[Sample], data: DataConfig, windows: Windows) ->
         image = F.pad(sample.image, (frame,) * 4)
         maps = F.pad(maps, (frame,) * 4, value=IGNORE)
         part = slice(top + frame, top + frame + height), slice(left + frame, left + frame + width)
+        *flips, transposed = flips
         axes = [axis for axis, wanted in zip((-2, -1), flips, strict=True) if wanted]
         image, maps = image[:, *part].flip(axes).float() / 255, maps[:, *part].flip(axes).float()
         image = F.interpolate(
             image[None], data.crop, mode="bilinear", align_corners=False, antialias=True
         )[0]
         maps = F.interpolate(maps[None], data.crop, mode="nearest-exact")[0]
-        cut.append((image, *maps))
+        cut.append((image.mT, *maps.mT) if transposed else (image, *maps))
     images, truth, pseudo, outside = (torch.stack(each) for each in zip(*cut, strict=True))
     return [images, truth.byte(), pseudo.byte(), outside == 0]
 
@@ -79,10 +85,13 @@ def batch_of(source: HostPlanes | DevicePlanes, windows: Windows) -> Batch:
 
 @pytest.mark.parametrize("source", [HostPlanes, DevicePlanes])
 @pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("recipe", [config, square])
 def test_a_batch_is_what_torch_cuts_one_by_one(
-    source: type[HostPlanes | DevicePlanes], scale: tuple[float, float]
+    source: type[HostPlanes | DevicePlanes],
+    scale: tuple[float, float],
+    recipe: Callable[[tuple[float, float]], DataConfig],
 ) -> None:
-    samples, data = planes(), config(scale)
+    samples, data = planes(), recipe(scale)
     windows = drawn(samples, data)
     images, *maps = batch_of(source(samples, data, CPU), windows).parts()
     expected, *expected_maps = one_by_one(samples, data, windows)
@@ -90,8 +99,8 @@ def test_a_batch_is_what_torch_cuts_one_by_one(
     for found, wanted in zip(maps, expected_maps, strict=True):
         assert found.dtype == wanted.dtype
         assert float((found == wanted).float().mean()) > 0.99  # else on an edge
-    assert windows.flips.any(0).all()
-    assert not windows.flips.all()
+    assert windows.flips.any(0).tolist() == [True, True, data.transpose]
+    assert not windows.flips.all(0).any()
 
 
 @pytest.mark.parametrize("channels", [1, 4])

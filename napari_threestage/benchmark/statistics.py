@@ -117,11 +117,12 @@ def _summary(
     alike = _on_terms(rows, full), _on_terms(rows, control)
     stages = sorted({stage for row in rows for stage in row["stages"]})
     last = stages[-1]
+    is_control = rows[0]["method"] == CONTROL
     return {
         "stages": {stage: _dict(spread(_miou(rows, stage))) for stage in stages},
         "last": {"stage": last, "iou": _by_class(rows, last)},
         "gap_closed": _dict(gap_closed(_last(alike[0]), _last(few), _last(full))),
-        "over_control": _dict(difference(_last(alike[1]), _last(control))),
+        "over_control": None if is_control else _dict(difference(_last(alike[1]), _last(control))),
         "on_terms": all(len(some) == len(rows) for some in alike),
         "mixed": _mixed(rows),
         **{

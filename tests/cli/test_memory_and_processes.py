@@ -25,10 +25,10 @@ def with_room_for(crops: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the student's memory be out for more crops than these."""
     forward = TwoBranchNetwork.forward
 
-    def limited(self: TwoBranchNetwork, images: torch.Tensor, branch: bool = True) -> Any:
+    def limited(self: TwoBranchNetwork, images: torch.Tensor, *rest: Any) -> Any:
         if self.training and len(images) > crops:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return forward(self, images, branch)
+        return forward(self, images, *rest)
 
     monkeypatch.setattr(TwoBranchNetwork, "forward", limited)
 

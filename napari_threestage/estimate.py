@@ -99,14 +99,11 @@ def _pace(paces: dict[int, float], spec: StageSpec, rows: dict[int, StageSpec]) 
     """Return the stage's own pace or else that of another one, those of a kind being alike."""
     if spec.number in paces:
         return paces[spec.number]
-    stage, pace = max(paces.items(), key=lambda one: (_kind(rows, one[0], spec), one[0]))
-    if rows[stage].self_training == spec.self_training:
+    alike = [stage for stage in paces if rows[stage].self_training == spec.self_training]
+    pace = paces[max(alike or paces)]
+    if alike:
         return pace
     return pace * SELF_TRAINING_COST if spec.self_training else pace / SELF_TRAINING_COST
-
-
-def _kind(rows: dict[int, StageSpec], stage: int, spec: StageSpec) -> bool:
-    return rows[stage].self_training == spec.self_training
 
 
 def _alike(config: Config, other: Config) -> bool:

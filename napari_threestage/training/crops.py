@@ -115,7 +115,7 @@ class HostPlanes:
 
     def __init__(self, samples: Sequence[Sample], config: DataConfig, device: torch.device) -> None:
         self._samples, self._device = samples, device
-        self._crop, self._largest = config.crop, _largest_window(config)
+        self._config, self._largest = config, _largest_window(config)
 
     def fetch(self, windows: Windows) -> Fetched:
         """Copy the windows into one buffer."""
@@ -138,7 +138,7 @@ class HostPlanes:
 
     def cut(self, fetched: Fetched) -> Batch:
         """Bring the windows to the crop's size."""
-        return _resample(fetched, self._crop, self._device)
+        return _resample(fetched, self._config, self._device)
 
 
 class DevicePlanes:
@@ -156,7 +156,7 @@ class DevicePlanes:
 
     def __init__(self, samples: Sequence[Sample], config: DataConfig, device: torch.device) -> None:
         self._device = device
-        self._crop, self._largest = config.crop, _largest_window(config)
+        self._config, self._largest = config, _largest_window(config)
         self._extent = torch.tensor([tuple(sample.image.shape[1:]) for sample in samples])
         sizes = self._extent.prod(1)
         self._start = to_device(sizes.cumsum(0) - sizes, device)
@@ -190,7 +190,7 @@ class DevicePlanes:
         pixels = pixels.masked_fill(~there.unsqueeze(3), 0).permute(0, 3, 1, 2)
         maps = maps.masked_fill(~there.unsqueeze(3), IGNORE).permute(0, 3, 1, 2)
         filled = Fetched(windows, fetched.extent, pixels, maps)
-        return _resample(filled, self._crop, self._device)
+        return _resample(filled, self._config, self._device)
 
 
 def _put(target: Tensor, part: Tensor, top: int, left: int) -> None:
@@ -199,9 +199,10 @@ def _put(target: Tensor, part: Tensor, top: int, left: int) -> None:
     target[:, row : row + part.shape[1], column : column + part.shape[2]] = part
 
 
-def _resample(fetched: Fetched, crop: tuple[int, int], device: torch.device) -> Batch:
+def _resample(fetched: Fetched, config: DataConfig, device: torch.device) -> Batch:
     """Bring windows to the crop's size: images with antialiasing, maps by the nearest pixel."""
     assert fetched.pixels is not None and fetched.maps is not None
+    crop = config.crop
     pixels, maps = (to_device(part, device) for part in (fetched.pixels, fetched.maps))
     windows = [to_device(part, device) for part in fetched.windows.parts()]
     _, top, left, height, width, flips = windows
@@ -221,10 +222,10 @@ def _resample(fetched: Fetched, crop: tuple[int, int], device: torch.device) -> 
         for number in range(2)
     )
     both = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
-    parts = (images.clamp(0, 1), truth, pseudo, both)
-    if crop[0] != crop[1]:
-        return Batch(*parts)
-    return Batch(*(_transposed(part, flips[:, 2]) for part in parts))
+    parts: tuple[Tensor, ...] = (images.clamp(0, 1), truth, pseudo, both)
+    if config.transpose:
+        parts = tuple(_transposed(part, flips[:, 2]) for part in parts)
+    return Batch(*parts)
 
 
 def _transposed(crops: Tensor, wanted: Tensor) -> Tensor:

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from napari_threestage.config import load_config
 from napari_threestage.image_state import image_state, read_reviewed
-from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo
+from napari_threestage.inference.segmenter import Segmenter
 from napari_threestage.ingest.importer import ImportOptions, import_images
 from napari_threestage.project import Project
 from napari_threestage.project_file import default_classes
 from napari_threestage.runs import Run
+from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import stage_table
 from napari_threestage.training.data import SampleSet
 from napari_threestage.training.masks import MaskWriter

@@ -16,7 +16,8 @@ from bench_common import Side, make_network, make_samples, ratio, run_in_turn
 from napari_threestage.config import InferenceConfig, load_config
 from napari_threestage.inference import predict
 from napari_threestage.inference.device import choose_device
-from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo
+from napari_threestage.inference.segmenter import Segmenter
+from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import stage_table
 from napari_threestage.store import ImageArray, read_ome_zarr, write_image
 from napari_threestage.training.loop import StageTrainer

@@ -2,61 +2,40 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from napari_threestage.config import InferenceConfig, NetworkConfig
-from napari_threestage.errors import ImageFileError
+from napari_threestage.errors import ConfigError
+from napari_threestage.files import beside
+from napari_threestage.inference.package import unpacked
 from napari_threestage.inference.predict import predict_plane
 from napari_threestage.planes import planes_of
+from napari_threestage.segmenter_info import KEY, SegmenterInfo, not_a_segmenter, read_info
 from napari_threestage.training.networks import BlockNetwork, build_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import torch
-
     from napari_threestage.store import ImageArray
 
-FORMAT = 1
-KEY = "threestage"
-
-
-@dataclass(frozen=True)
-class SegmenterInfo:
-    """What goes with the weights.
-
-    Attributes
-    ----------
-    classes
-        Names and colours (``{"name": …, "color": [r, g, b]}``), in the order of the logits.
-    channels
-        The channels to take from an image, None for all.
-    n_channels
-        What the network expects.
-    normalisation
-        See `planes.to_bytes`.
-    network, inference
-        Sections of the configuration.
-    stage, run
-        Where it comes from.
-    """
-
-    classes: list[dict[str, Any]]
-    channels: list[int] | None
-    n_channels: int
-    normalisation: str
-    network: dict[str, Any]
-    inference: dict[str, Any]
-    stage: int
-    run: str
-    format: int = FORMAT
+# What a file can make the libraries raise: it is damaged, or describes a network that is not there.
+_BROKEN = (
+    SafetensorError,
+    ConfigError,
+    OSError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 class Segmenter:
@@ -110,31 +89,52 @@ class Segmenter:
     def save(self, path: Path) -> None:
         """Write weights and description as one safetensors file, complete or absent."""
         tensors = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-        temporary = path.with_name(f".{path.name}.tmp")
-        save_file(tensors, temporary, metadata={KEY: json.dumps(asdict(self.info))})
-        temporary.replace(path)
+        temporary = beside(path)
+        try:
+            save_file(tensors, temporary, metadata={KEY: self.info.to_json()})
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def load_segmenter(path: Path, device: torch.device) -> Segmenter:
-    """Read a file of `Segmenter.save`; nothing in it is run as code.
+    """Read a file of `Segmenter.save`, or the one in a BioImage package; no code in it is run.
 
     Raises
     ------
     ImageFileError
-        The file is no segmenter or is damaged.
+        The file is no segmenter, or it is damaged, malicious or newer than this program.
     """
+    if zipfile.is_zipfile(path):
+        with unpacked(path) as inner:
+            return _load(inner, path, device)
+    return _load(path, path, device)
+
+
+def _load(path: Path, shown: Path, device: torch.device) -> Segmenter:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            info = SegmenterInfo(**json.loads((file.metadata() or {})[KEY]))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config = NetworkConfig.model_validate(info.network | {"weights": "none"})
-        network = build_network(config, info.n_channels, len(info.classes))
-        network.load_state_dict(state)
-        InferenceConfig.model_validate(info.inference)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ImageFileError(
-            f"{path} cannot be read as a segmenter ({reason}).",
-            "Give the model.safetensors of a stage.",
-        ) from error
+            info = read_info((file.metadata() or {})[KEY], shown)
+            names = list(file.keys())
+            sizes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            network = _build(info, sizes)
+            network.load_state_dict({name: file.get_tensor(name) for name in names})
+    except _BROKEN as error:
+        raise not_a_segmenter(shown, error) from error
     return Segmenter(network, info, device)
+
+
+def _build(info: SegmenterInfo, sizes: dict[str, tuple[int, ...]]) -> BlockNetwork:
+    """Build the network that a file describes, if its tensors are in the file.
+
+    That is looked at without memory for them, so that a short file cannot ask for a huge network.
+    """
+    InferenceConfig.model_validate(info.inference)
+    config = NetworkConfig.model_validate(info.network | {"weights": "none"})
+    with torch.device("meta"):
+        planned = build_network(config, info.n_channels, len(info.classes)).state_dict()
+    wrong = {name for name, value in planned.items() if sizes.get(name) != tuple(value.shape)}
+    wrong |= sizes.keys() - planned.keys()
+    if wrong:
+        raise ValueError(f"{min(wrong)} does not fit the network that it describes")
+    return build_network(config, info.n_channels, len(info.classes))

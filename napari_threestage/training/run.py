@@ -28,8 +28,9 @@ from napari_threestage.events import (
     Warned,
 )
 from napari_threestage.inference.device import choose_device, describe_device
-from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
+from napari_threestage.inference.segmenter import Segmenter, load_segmenter
 from napari_threestage.project import content_hash
+from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import crops_per_step, stage_table
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_threestage.training.control import Control

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ImageFileError, Stopped
-from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
+from napari_threestage.inference.segmenter import Segmenter, load_segmenter
+from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.store import ImageArray
 from napari_threestage.training.networks import build_network
 

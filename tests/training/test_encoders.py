@@ -27,7 +27,8 @@ from trainer_helpers import (
 
 from napari_threestage.config import Config, InferenceConfig, NetworkConfig, load_config
 from napari_threestage.errors import ConfigError
-from napari_threestage.inference.segmenter import Segmenter, SegmenterInfo, load_segmenter
+from napari_threestage.inference.segmenter import Segmenter, load_segmenter
+from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import StageSpec
 from napari_threestage.store import ImageArray
 from napari_threestage.training.economy import Economy

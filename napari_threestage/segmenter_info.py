@@ -1,0 +1,157 @@
+"""What goes with the weights of a segmenter: all that is needed to apply it, and its card.
+
+Read without torch, so that a window can show what is in a file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from napari_threestage.errors import ImageFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 2  # 1: without a card
+KEY = "threestage"  # under which the description lies in a file of any format
+LARGEST_HEADER = 16 * 2**20
+MOST_CHANNELS = 4096
+MOST_CLASSES = 255
+NO_SEGMENTER = "Give a project, or a file that threestage export wrote."
+
+
+@dataclass(frozen=True)
+class Card:
+    """What people want to know about a segmenter before they use it.
+
+    Attributes
+    ----------
+    name, description
+        For people.
+    authors
+        Their names.
+    licence
+        SPDX identifier of the licence of the weights, empty where nobody chose one.
+    citation
+        What to cite: ``{"text": …, "url": …}``, the method first.
+    axes
+        Of what the network takes, and of what it gives.
+    channel_names
+        Of what the network takes, in order.
+    image_dtype
+        Of the images that it was trained on.
+    pixel_size, pixel_unit
+        Of those images, by axis, where they are known and all the same.
+    training
+        Summary: project, preset, seed, steps, numbers of images, labelled pixels by class, scores.
+    versions
+        Of this program and of torch.
+    created
+        Date and time, UTC.
+    """
+
+    name: str
+    description: str = ""
+    authors: tuple[str, ...] = ()
+    licence: str = ""
+    citation: tuple[dict[str, str], ...] = ()
+    axes: str = "bcyx"
+    channel_names: tuple[str, ...] = ()
+    image_dtype: str = "uint8"
+    pixel_size: dict[str, float] = field(default_factory=dict)
+    pixel_unit: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class SegmenterInfo:
+    """What goes with the weights.
+
+    Attributes
+    ----------
+    classes
+        Names and colours (``{"name": …, "color": [r, g, b]}``), in the order of the logits.
+    channels
+        The channels to take from an image, None for all.
+    n_channels
+        What the network expects.
+    normalisation
+        See `planes.to_bytes`.
+    network, inference
+        Sections of the configuration; tile and halo are in the second.
+    stage, run
+        Where it comes from.
+    format
+        Version of this description.
+    card
+        Only an exported segmenter has one.
+    """
+
+    classes: list[dict[str, Any]]
+    channels: list[int] | None
+    n_channels: int
+    normalisation: str
+    network: dict[str, Any]
+    inference: dict[str, Any]
+    stage: int
+    run: str
+    format: int = FORMAT
+    card: Card | None = None
+
+    def to_json(self) -> str:
+        """Return the description as it lies in files."""
+        return json.dumps(asdict(self))
+
+
+def read_info(text: str, path: Path) -> SegmenterInfo:
+    """Read what `SegmenterInfo.to_json` gave, of this version or an older one.
+
+    Raises
+    ------
+    ImageFileError
+        It is damaged, absurd or newer than this program; `path` is named.
+    """
+    try:
+        content = json.loads(text)
+        if content["format"] > FORMAT:
+            raise ImageFileError(
+                f"{path} was written by a newer version of this program.",
+                "Update it: pip install --upgrade napari-threestage.",
+            )
+        card = content.pop("card", None)
+        info = SegmenterInfo(**content, card=None if card is None else _read_card(card))
+        _check(info)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise not_a_segmenter(path, error) from error
+    return info
+
+
+def not_a_segmenter(path: Path, reason: object) -> ImageFileError:
+    """Return the error of a file that is no segmenter or a damaged one."""
+    text = (str(reason).splitlines() or [""])[0].rstrip(".") or type(reason).__name__
+    return ImageFileError(f"{path} cannot be read as a segmenter ({text}).", NO_SEGMENTER)
+
+
+def _read_card(content: dict[str, Any]) -> Card:
+    known = {one.name for one in fields(Card)}
+    values = {name: value for name, value in content.items() if name in known}
+    lists = ("authors", "citation", "channel_names")
+    return Card(**values | {name: tuple(values.get(name, ())) for name in lists})
+
+
+def _check(info: SegmenterInfo) -> None:
+    """Refuse what would take absurd amounts of memory before anything is built from it."""
+    if not 1 <= len(info.classes) <= MOST_CLASSES:
+        raise ValueError(f"it has {len(info.classes)} classes")
+    if any(not isinstance(entry["name"], str) for entry in info.classes):
+        raise ValueError("a class has no name")
+    if any(len([*entry["color"]]) != 3 for entry in info.classes):
+        raise ValueError("a class has no colour")
+    if not isinstance(info.n_channels, int) or not 1 <= info.n_channels <= MOST_CHANNELS:
+        raise ValueError(f"it takes {info.n_channels} channels")
+    if info.normalisation not in ("auto", "range", "percentile"):
+        raise ValueError(f"nothing is known of the normalisation {info.normalisation}")

@@ -211,9 +211,9 @@ def _predicting(
 
 def _tile_pixels(record: ImageRecord, config: Config, device_kind: str) -> int:
     """Return the pixels that are predicted at once; a GPU takes several tiles of a plane."""
-    extents, side = record.label_shape[-2:], config.inference.tile
-    halo = config.inference.halo if max(extents) > side else 0
-    one = prod(min(extent, side + 2 * halo) for extent in extents)
+    extents, inference = record.label_shape[-2:], config.inference
+    side = inference.tile + inference.blend + 2 * inference.halo
+    one = prod(extent if extent <= inference.tile else min(extent, side) for extent in extents)
     return one if device_kind == "cpu" else max(one, min(prod(extents), BATCH_PIXELS))
 
 

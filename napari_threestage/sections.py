@@ -240,20 +240,21 @@ class InferenceConfig(Section):
     transpose: bool = Field(
         False, description="average over all with rows and columns swapped as well"
     )
-    tile: int = Field(1024, ge=64)
-    halo: int = Field(64, ge=0)
+    tile: int = Field(1024, ge=64, description="side of what a larger image is predicted in")
+    blend: int = Field(32, ge=0, description="pixels over which a tile passes into the next")
+    halo: int = Field(64, ge=0, description="pixels around that, which the network sees as well")
 
     @property
     def n_passes(self) -> int:
         """How often an image goes through the network."""
         return int(2 ** (self.flips + self.flips_vertical + self.transpose))
 
-    @field_validator("halo")
+    @field_validator("blend", "halo")
     @classmethod
-    def _below_tile(cls, halo: int, info: ValidationInfo) -> int:
-        if halo > info.data.get("tile", halo):  # absent when it is wrong itself
+    def _below_tile(cls, margin: int, info: ValidationInfo) -> int:
+        if margin > info.data.get("tile", margin):  # absent when it is wrong itself
             raise ValueError(f"it is larger than the tile of {info.data['tile']} pixels")
-        return halo
+        return margin
 
 
 class LiveConfig(Section):

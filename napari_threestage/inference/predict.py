@@ -1,54 +1,68 @@
-"""Whole planes through a segmenter: at once where they fit a tile, else in tiles with a halo."""
+"""Planes through a segmenter: at once where they fit a tile, else band by band of tiles."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from napari_threestage import memory_estimate
+from napari_threestage.inference.blending import Band, BandSum, Wanted, as_bytes
+from napari_threestage.inference.grid import Span, spans
+from napari_threestage.inference.mirrors import mirrors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor, nn
 
     from napari_threestage.config import InferenceConfig
+
+T = TypeVar("T")
 
 MULTIPLE = 32  # the largest output stride; sides are padded to it
 # Of the tiles that the network sees at once.  A CPU gains nothing from more than one tile.
 BATCH_PIXELS = {"cpu": 1}
 
 
-class Span(NamedTuple):
-    """A tile along one axis.
-
-    Attributes
-    ----------
-    block
-        Of the plane, what the tile is for.
-    window
-        Of the plane, what the network sees: the block and its halo.
-    inner
-        Of the window, the block.
-    """
-
-    block: slice
-    window: slice
-    inner: slice
+class Windows(Protocol):
+    """A plane of which windows are read, see `planes.Plane`."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """What tiles that are predicted together have in common."""
-        return self.window.stop - self.window.start, self.inner.start, self.inner.stop
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """Return values as they are stored, (C, h, w)."""
+
+    def to_bytes(self, values: np.ndarray) -> np.ndarray:
+        """Map what `read` gave to uint8."""
 
 
-Tile = tuple[Span, Span]
+@dataclass(frozen=True)
+class BytesPlane:
+    """A plane (C, H, W) uint8 in memory."""
+
+    pixels: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.pixels.shape[1:]
+        return height, width
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """Return a window, (C, h, w)."""
+        return self.pixels[:, rows, columns]
+
+    def to_bytes(self, values: np.ndarray) -> np.ndarray:
+        """Return them as they are."""
+        return values
 
 
-@torch.inference_mode()
 def predict_plane(
     network: nn.Module,
     plane: np.ndarray,
@@ -56,7 +70,7 @@ def predict_plane(
     device: torch.device,
     out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict one plane.
+    """Predict one plane in memory.
 
     Parameters
     ----------
@@ -65,7 +79,7 @@ def predict_plane(
     plane
         (C, H, W) uint8.
     config
-        Tile, halo and flips.
+        Tiles and mirror images.
     device
         Where the network is.
     out
@@ -73,77 +87,187 @@ def predict_plane(
 
     Returns
     -------
-    The class index 0..K-1 of each pixel, (H, W) uint8, and its confidence, (H, W) uint8 in 0..255.
+    The class 1..K of each pixel, (H, W) uint8, and its confidence, (H, W) uint8 in 0..255.
     """
     size = plane.shape[1:]
     mask, confidence = out or (np.empty(size, np.uint8), np.empty(size, np.uint8))
-    for batch in _batches(_tiles(size, config), device):
-        try:
-            found = _predict(network, plane, batch, config, device)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            one_by_one = [_predict(network, plane, [tile], config, device) for tile in batch]
-            found = np.concatenate(one_by_one)
-        for (rows, columns), (label, best) in zip(batch, found, strict=True):
-            mask[rows.block, columns.block] = label
-            confidence[rows.block, columns.block] = best
+    for band in BandPredictor(network, config, device).bands(BytesPlane(plane)):
+        mask[band.rows], confidence[band.rows] = band.mask, band.confidence
     return mask, confidence
 
 
-def _tiles(size: Sequence[int], config: InferenceConfig) -> Iterator[Tile]:
-    """Yield tiles whose blocks cover the plane once.
+class BandPredictor:
+    """Predicts planes of any size in bands of tiles, with memory for one band.
 
-    Each block is seen with a halo around it: no pixel is near a border that the image lacks.
+    Neighbouring tiles overlap: over the pixels that two share, the probabilities of one pass into
+    those of the other.  A band needs its own tiles and what those above say of its first rows, so
+    that any bands of a plane can be predicted anywhere, with the same result.
+
+    Parameters
+    ----------
+    network
+        A segmenter in evaluation mode on `device`: (B, C, H, W) in [0, 1] -> logits (B, K, H, W).
+    config
+        Tiles and mirror images.
+    device
+        Where the network is.
+    wanted
+        What is to be found out.
+    obey
+        Called before every batch of tiles; raises to end.
     """
-    halo = config.halo if max(size) > config.tile else 0
-    for rows in _spans(size[0], config.tile, halo):
-        for columns in _spans(size[1], config.tile, halo):
-            yield rows, columns
 
+    def __init__(
+        self,
+        network: nn.Module,
+        config: InferenceConfig,
+        device: torch.device,
+        wanted: Wanted | None = None,
+        obey: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._network, self._config, self._device = network, config, device
+        self._wanted, self._obey = wanted or Wanted(), obey
+        self._mirrors = mirrors_of(config)
+        self._limit = BATCH_PIXELS.get(device.type, memory_estimate.BATCH_PIXELS)
 
-def _spans(size: int, tile: int, halo: int) -> Iterator[Span]:
-    for start in range(0, size, tile):
-        stop = min(start + tile, size)
-        first, last = max(start - halo, 0), min(stop + halo, size)
-        yield Span(slice(start, stop), slice(first, last), slice(start - first, stop - first))
+    def rows_of(self, height: int) -> list[Span]:
+        """Return the bands of a plane of this height."""
+        return self._spans(height)
 
+    def stack(self, planes: Sequence[Windows]) -> Iterator[tuple[int, Band]]:
+        """Yield what is found for planes of one size, with the number of the plane.
 
-def _batches(tiles: Iterable[Tile], device: torch.device) -> Iterator[list[Tile]]:
-    """Yield tiles of one shape that are predicted together."""
-    groups: defaultdict[Any, list[Tile]] = defaultdict(list)
-    for rows, columns in tiles:
-        groups[rows.shape, columns.shape].append((rows, columns))
-    limit = BATCH_PIXELS.get(device.type, memory_estimate.BATCH_PIXELS)
-    for (rows, columns), group in groups.items():
-        count = max(1, limit // (rows[0] * columns[0]))
-        for first in range(0, len(group), count):
-            yield group[first : first + count]
+        Small planes are predicted together.
+        """
+        rows, columns = (self._spans(side) for side in planes[0].size)
+        if not len(rows) == len(columns) == 1 or self._wanted != Wanted():
+            for number, plane in enumerate(planes):
+                yield from ((number, band) for band in self.bands(plane))
+            return
+        together = max(1, self._limit // (rows[0].length * columns[0].length))
+        for first in range(0, len(planes), together):
+            found = self._at_once(planes[first : first + together], rows[0], columns[0])
+            yield from enumerate(found, start=first)
 
+    def bands(self, plane: Windows, numbers: range | None = None) -> Iterator[Band]:
+        """Yield what is found for a plane, from top to bottom.
 
-def _predict(
-    network: nn.Module,
-    plane: np.ndarray,
-    batch: list[Tile],
-    config: InferenceConfig,
-    device: torch.device,
-) -> np.ndarray:
-    """Return classes and confidences of the blocks of some tiles, (B, 2, h, w) uint8."""
-    images = _load([plane[:, rows.window, columns.window] for rows, columns in batch], device)
-    inner: Any = (..., *(span.inner for span in batch[0]))
-    with _autocast(device):
-        # The halo goes first: it needs no more than this.
-        logits = network(images)[inner].float()
-        mirrors = _mirrors(config)
-        if mirrors:
-            total = logits.contiguous().softmax(1)
-            for mirror in mirrors:
-                mirrored = mirror.unmake(network(mirror.make(images)))[inner].float()
-                total += mirrored.contiguous().softmax(1)
-            best, label = total.div_(len(mirrors) + 1).max(1)
+        Parameters
+        ----------
+        plane
+            Its windows are read one after the other.
+        numbers
+            Which bands, those that follow each other; None for all.
+        """
+        rows, columns = self._spans(plane.size[0]), self._spans(plane.size[1])
+        numbers = range(len(rows)) if numbers is None else numbers
+        if len(rows) == len(columns) == 1 and self._wanted == Wanted():
+            yield from self._at_once([plane], rows[0], columns[0])
+            return
+        above: Tensor | None = None
+        for number in range(max(numbers.start - 1, 0), numbers.stop):
+            found = BandSum(rows[number], columns, above, self._wanted)
+            for column, probabilities in self._tiles(plane, rows[number], columns):
+                found.add(column, probabilities)
+            above = found.below
+            if number >= numbers.start:
+                yield found.band()
+
+    def _spans(self, size: int) -> list[Span]:
+        config = self._config
+        return spans(size, config.tile, config.blend, config.halo)
+
+    def _at_once(self, planes: Sequence[Windows], row: Span, column: Span) -> Iterator[Band]:
+        """Predict planes each of which is one tile."""
+        self._obey()
+        windows = [plane.to_bytes(plane.read(row.window, column.window)) for plane in planes]
+        inner = (..., row.inner, column.inner)
+        try:
+            found = self._best(self._load(windows), inner)
+        except torch.OutOfMemoryError:
+            if len(windows) == 1:
+                raise
+            one_by_one = [self._best(self._load([window]), inner) for window in windows]
+            found = np.concatenate(one_by_one, axis=1)
+        for label, best in zip(*found, strict=True):
+            yield Band(row.cell, label, best, None)
+
+    def _tiles(
+        self, plane: Windows, row: Span, columns: Sequence[Span]
+    ) -> Iterator[tuple[Span, Tensor | None]]:
+        """Yield the tiles of a band, from the left, and their probabilities (K, h, w).
+
+        Those of empty tiles are None.
+        """
+        for batch, windows in _ahead(self._batches(plane, row, columns)):
+            self._obey()
+            if windows is None:
+                yield from ((column, None) for column in batch)
+                continue
+            inner = (..., row.inner, batch[0].inner)
+            try:
+                found = self._probabilities(self._load(windows), inner)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                one_by_one = [self._load([window]) for window in windows]
+                found = torch.cat([self._probabilities(one, inner) for one in one_by_one])
+            yield from zip(batch, found, strict=True)
+
+    def _batches(
+        self, plane: Windows, row: Span, columns: Sequence[Span]
+    ) -> Iterator[tuple[list[Span], list[np.ndarray] | None]]:
+        """Yield tiles of one shape that are predicted together, and their pixels; None: empty."""
+        waiting: list[tuple[Span, np.ndarray]] = []
+        for column in columns:
+            values = plane.read(row.window, column.window)
+            empty = self._is_empty(values[:, row.inner, column.inner])
+            full = (len(waiting) + 1) * values[0].size > self._limit
+            if waiting and (empty or full or waiting[0][0].shape != column.shape):
+                yield _unzip(waiting)
+                waiting = []
+            if empty:
+                yield [column], None
+            else:
+                waiting.append((column, plane.to_bytes(values)))
+        if waiting:
+            yield _unzip(waiting)
+
+    def _is_empty(self, values: np.ndarray) -> bool:
+        return self._wanted.empty is not None and bool((values == self._wanted.empty).all())
+
+    def _load(self, windows: Sequence[np.ndarray]) -> Tensor:
+        """Return images (B, C, H, W) in [0, 1], padded to multiples of `MULTIPLE`.
+
+        They are brought to the device, and padded, as bytes: a quarter of the memory.
+        """
+        height, width = windows[0].shape[-2:]
+        padding = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE))
+        if any(sum(sides) for sides in padding):
+            windows = [np.pad(window, padding, mode="edge") for window in windows]
+        images = torch.from_numpy(np.stack(windows)).to(self._device)
+        return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+    @torch.inference_mode()
+    def _probabilities(self, images: Tensor, inner: Any) -> Tensor:
+        """Return (B, K, h, w) float32 for a part of the images, the mean over mirror images."""
+        with _autocast(self._device):
+            # The halo goes first: it needs no more than this.
+            total: Tensor = self._network(images)[inner].float().contiguous().softmax(1)
+            for mirror in self._mirrors:
+                logits = mirror.unmake(self._network(mirror.make(images)))[inner]
+                total += logits.float().contiguous().softmax(1)
+        return total.div_(len(self._mirrors) + 1) if self._mirrors else total
+
+    @torch.inference_mode()
+    def _best(self, images: Tensor, inner: Any) -> np.ndarray:
+        """Return class and confidence of a part of the images, (2, B, h, w) uint8."""
+        if self._mirrors:
+            best, label = self._probabilities(images, inner).max(1)
         else:
-            best, label = _most_probable(logits)
-    return torch.stack([label.byte(), (best * 255).round_().byte()], 1).cpu().numpy()
+            with _autocast(self._device):
+                best, label = _most_probable(self._network(images)[inner].float())
+        return np.stack([as_bytes(label + 1), as_bytes(best * 255)])
 
 
 def _most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,40 +279,18 @@ def _most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
     return (logits - best).exp_().sum(1).reciprocal_(), label[:, 0]
 
 
-class Mirror(NamedTuple):
-    """How a mirror image is made: flip these axes, then swap rows and columns or not."""
-
-    axes: tuple[int, ...]
-    transposed: bool
-
-    def make(self, images: Tensor) -> Tensor:
-        """Return the mirror image."""
-        images = images.flip(self.axes)
-        return images.mT if self.transposed else images
-
-    def unmake(self, logits: Tensor) -> Tensor:
-        """Return what was made of the mirror image as it is for the image."""
-        return (logits.mT if self.transposed else logits).flip(self.axes)
+def _unzip(pairs: Iterable[tuple[Span, np.ndarray]]) -> tuple[list[Span], list[np.ndarray]]:
+    tiles, windows = zip(*pairs, strict=True)
+    return [*tiles], [*windows]
 
 
-def _mirrors(config: InferenceConfig) -> list[Mirror]:
-    """Return the mirror images that are averaged with the image."""
-    columns, rows = [(), (-1,)][: 1 + config.flips], [(), (-2,)][: 1 + config.flips_vertical]
-    swaps = [False, True][: 1 + config.transpose]
-    return [Mirror((*a, *b), swap) for swap in swaps for b in rows for a in columns][1:]
-
-
-def _load(windows: list[np.ndarray], device: torch.device) -> Tensor:
-    """Return images (B, C, H, W) in [0, 1], padded to multiples of `MULTIPLE`.
-
-    They are brought to the device, and padded, as bytes: a quarter of the memory.
-    """
-    height, width = windows[0].shape[-2:]
-    padding = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE))
-    if any(sum(sides) for sides in padding):
-        windows = [np.pad(window, padding, mode="edge") for window in windows]
-    images = torch.from_numpy(np.stack(windows)).to(device)
-    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items; the next one is made while one is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
 
 
 def _autocast(device: torch.device) -> torch.autocast:

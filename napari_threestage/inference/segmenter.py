@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import zipfile
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ConfigError
 from napari_threestage.files import beside
+from napari_threestage.inference.blending import Wanted
 from napari_threestage.inference.package import unpacked
-from napari_threestage.inference.predict import predict_plane
-from napari_threestage.planes import planes_of
+from napari_threestage.inference.predict import BandPredictor
+from napari_threestage.planes import open_planes
 from napari_threestage.segmenter_info import KEY, SegmenterInfo, not_a_segmenter, read_info
 from napari_threestage.training.networks import BlockNetwork, build_network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_threestage.planes import Plane
     from napari_threestage.store import ImageArray
 
 # What a file can make the libraries raise: it is damaged, or describes a network that is not there.
@@ -36,6 +40,25 @@ _BROKEN = (
     RuntimeError,
     MemoryError,
 )
+
+
+class Prediction(NamedTuple):
+    """What was found for an image.
+
+    Attributes
+    ----------
+    mask
+        The image's shape without its channels, uint8: classes from 1; 0 where an empty place was
+        left out.
+    confidence
+        The same shape, uint8: the probability of the class, 0..255.
+    probabilities
+        (C, …) uint8: those of all classes, 0..255, where they are wanted.
+    """
+
+    mask: np.ndarray
+    confidence: np.ndarray
+    probabilities: np.ndarray | None
 
 
 class Segmenter:
@@ -57,6 +80,23 @@ class Segmenter:
         self.device = device
         self.inference = InferenceConfig.model_validate(info.inference)
 
+    def adjusted(self, **changes: Any) -> Segmenter:
+        """Return a segmenter with the same network that predicts with other tiles or mirror images.
+
+        Raises
+        ------
+        ConfigError
+            A value makes no sense.
+        """
+        try:
+            inference = InferenceConfig.model_validate({**self.info.inference, **changes})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"'{name}' cannot be {first['input']}: {first['msg']}.") from error
+        info = replace(self.info, inference=inference.model_dump(mode="json"))
+        return Segmenter(self.network, info, self.device)
+
     def predict(
         self, image: ImageArray, should_stop: Callable[[], None] = lambda: None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -67,24 +107,61 @@ class Segmenter:
         image
             Any dtype, axes a subset of ``tczyx``.
         should_stop
-            Called before every plane; raises to end.
+            Called before every tile; raises to end.
 
         Returns
         -------
         The mask, uint8 1..C, and the confidence, uint8 0..255; both have the image's shape without
         its channels.
         """
-        shape = [
-            size for axis, size in zip(image.axes, image.data.shape, strict=True) if axis != "c"
-        ]
-        mask, confidence = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-        planes = planes_of(image, self.info.channels, self.info.n_channels, self.info.normalisation)
-        for place, plane in zip(np.ndindex(*shape[:-2]), planes, strict=True):
-            should_stop()
-            out = mask[place], confidence[place]
-            predict_plane(self.network, plane, self.inference, self.device, out)
-        mask += np.uint8(1)
-        return mask, confidence
+        found = self.predict_all(image, Wanted(), should_stop)
+        return found.mask, found.confidence
+
+    def predict_all(
+        self,
+        image: ImageArray,
+        wanted: Wanted,
+        obey: Callable[[], None] = lambda: None,
+        tell: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Prediction:
+        """Predict an image plane by plane, with all that is wanted.
+
+        Parameters
+        ----------
+        image
+            Any dtype, axes a subset of ``tczyx``.
+        wanted
+            What is to be found out.
+        obey
+            Called before every tile; raises to end.
+        tell
+            Called after every band of a plane with how many are done, and all of them.
+        """
+        shape = label_shape(image)
+        mask, confidence = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        counts = (len(self.info.classes), *shape)
+        probabilities = np.zeros(counts, np.uint8) if wanted.probabilities else None
+        predictor, planes = self.predictor(wanted, obey), [*self.planes(image)]
+        places = [*np.ndindex(*shape[:-2])]
+        total = len(planes) * len(predictor.rows_of(shape[-2]))
+        for done, (number, band) in enumerate(predictor.stack(planes), start=1):
+            place = places[number]
+            mask[place][band.rows], confidence[place][band.rows] = band.mask, band.confidence
+            if probabilities is not None and band.probabilities is not None:
+                probabilities[(slice(None), *place)][:, band.rows] = band.probabilities
+            tell(done, total)
+        return Prediction(mask, confidence, probabilities)
+
+    def planes(self, image: ImageArray) -> Iterator[Plane]:
+        """Yield the planes of an image as this network takes them; nothing of them is read yet."""
+        info = self.info
+        return open_planes(image, info.channels, info.n_channels, info.normalisation)
+
+    def predictor(
+        self, wanted: Wanted | None = None, obey: Callable[[], None] = lambda: None
+    ) -> BandPredictor:
+        """Return what predicts planes in bands, with this network."""
+        return BandPredictor(self.network, self.inference, self.device, wanted, obey)
 
     def save(self, path: Path) -> None:
         """Write weights and description as one safetensors file, complete or absent."""
@@ -95,6 +172,12 @@ class Segmenter:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def label_shape(image: ImageArray) -> tuple[int, ...]:
+    """Return the shape of an image's masks: its own without the channels."""
+    sizes = zip(image.axes, image.data.shape, strict=True)
+    return tuple(size for axis, size in sizes if axis != "c")
 
 
 def load_segmenter(path: Path, device: torch.device) -> Segmenter:

@@ -89,7 +89,6 @@ class LiveSamples:
         with _evaluating(network):
             for window in self._windows:
                 mask = predict_plane(network, window.pixels, inference, trainer.device)[0]
-                mask = mask + np.uint8(1)
                 self._run.write_sample(stage, window.place["image"], mask)
                 if window.truth is not None:
                     confusion.add(window.truth, mask)

@@ -22,7 +22,7 @@ from napari_threestage.files import write_json as write_json
 from napari_threestage.ome_metadata import validate as validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 CHUNK = 1024  # side of a chunk of one channel
@@ -157,6 +157,37 @@ def publish_labels(
     _list_label_sets(image_path / "labels")
 
 
+def write_label_image(
+    path: Path, image: ImageArray, classes: Sequence[Any], attributes: Mapping[str, Any]
+) -> None:
+    """Write or replace a label image that belongs to no image, complete or not at all.
+
+    Parameters
+    ----------
+    path
+        Folder that does not exist yet, or of a label image, which is replaced.
+    image
+        Unsigned integers, 0 = not labelled, else class ids; with axes, scale and units.
+    classes, attributes
+        See `publish_labels`.
+    """
+    temporary, aside = beside(path), beside(path)
+    try:
+        levels = ome_metadata.pyramid(np.asarray(image.data), ome_metadata.one_of_four)
+        _write_levels(temporary, levels, image.axes, "")
+        ome = ome_metadata.labels(image.axes, levels, image.scale, image.unit, classes, "")
+        del ome["image-label"]["source"]  # which would be an image around it
+        _write_group(temporary, ome, attributes)
+        if path.exists():
+            path.rename(aside)
+        temporary.rename(path)
+    finally:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def read_labels(image_path: Path, name: str) -> np.ndarray | None:
     """Read a label set whole; None if there is no such set.
 
@@ -189,9 +220,11 @@ def read_attributes(group: Path) -> dict[str, Any] | None:
     return None if content is None else dict(content.get("attributes", {}).get(NAMESPACE, {}))
 
 
-def write_group_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Make a folder a zarr group with our own entries and no OME metadata."""
-    _write_group(path, None, attributes)
+def write_group_attributes(
+    path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any] | None = None
+) -> None:
+    """Make a folder a zarr group with our own entries, and with OME metadata where it has some."""
+    _write_group(path, ome, attributes)
 
 
 def write_map(path: Path, values: np.ndarray, axes: str) -> None:
@@ -244,6 +277,62 @@ def read_map(path: Path) -> np.ndarray:
         ) from problem
 
 
+def create_array(
+    path: Path, shape: Sequence[int], dtype: Any, axes: str, chunks: Sequence[int]
+) -> Any:
+    """Make an array of zeros, to be filled chunk by chunk.
+
+    Several processes may fill it at the same time, each its own chunks.
+    """
+    import zarr
+
+    return zarr.create_array(
+        path,
+        shape=tuple(shape),
+        dtype=dtype,
+        chunks=tuple(chunks),
+        dimension_names=list(axes),
+    )
+
+
+def open_array(path: Path) -> Any:
+    """Open an array of `create_array` to go on filling it."""
+    import zarr
+
+    return zarr.open_array(path, mode="r+")
+
+
+def open_tiff_store(pieces: Any) -> Any:
+    """Open what ``aszarr`` of tifffile gives, as an array that is read when it is asked for."""
+    import zarr
+
+    return zarr.open_array(pieces, mode="r")
+
+
+def write_coarser(folder: Path, axes: str, shrink: Callable[[np.ndarray], np.ndarray]) -> list[Any]:
+    """Make the coarser levels of the array ``0`` of a folder, a few rows at a time.
+
+    Returns
+    -------
+    The arrays of all levels.
+    """
+    levels = [open_array(folder / "0")]
+    while max(levels[-1].shape[-2:]) > ome_metadata.PYRAMID_ABOVE:
+        fine = levels[-1]
+        shape = (*fine.shape[:-2], *(max(1, side // 2) for side in fine.shape[-2:]))
+        chunks = tuple(min(pair) for pair in zip(fine.chunks, shape, strict=True))
+        path = folder / str(len(levels))
+        shutil.rmtree(path, ignore_errors=True)  # what a killed writer left
+        coarse = create_array(path, shape, fine.dtype, axes, chunks)
+        for place in np.ndindex(*shape[:-2]):
+            for top in range(0, shape[-2], chunks[-2]):
+                bottom = min(top + chunks[-2], shape[-2])
+                below = max(2 * bottom, 1)
+                coarse[(*place, slice(top, bottom))] = shrink(fine[(*place, slice(2 * top, below))])
+        levels.append(coarse)
+    return levels
+
+
 def _set_aside(path: Path) -> Path:
     """Return where `write_map` keeps the old array while it puts the new one in its place."""
     return path.with_name(f".{path.name}.previous")
@@ -259,16 +348,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _write_array(path: Path, values: np.ndarray, axes: str) -> None:
-    import zarr
-
-    array = zarr.create_array(
-        path,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=ome_metadata.chunk_sides(values.shape, axes, CHUNK),
-        dimension_names=list(axes),
-    )
-    array[...] = values
+    chunks = ome_metadata.chunk_sides(values.shape, axes, CHUNK)
+    create_array(path, values.shape, values.dtype, axes, chunks)[...] = values
 
 
 def _open_array(path: Path) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_threestage import planes
 from napari_threestage.errors import ImageFileError
-from napari_threestage.planes import planes_of, to_bytes
+from napari_threestage.planes import open_planes, planes_of, to_bytes
 from napari_threestage.store import ImageArray
 
 
@@ -126,3 +127,35 @@ def test_channels_that_do_not_fit_are_a_sentence() -> None:
         list(planes_of(image, [0, 5], 2, "auto"))
     with pytest.raises(ImageFileError, match="has 2 channels, 3 are needed"):
         list(planes_of(image, None, 3, "auto"))
+
+
+@pytest.mark.parametrize("method", ["auto", "range", "percentile"])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float32"])
+def test_windows_of_a_plane_are_cut_from_the_whole(method: str, dtype: str) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (2, 3, 50, 60)).astype(dtype)
+    image = ImageArray(values, "zcyx")
+    whole = list(planes_of(image, [2, 0], 2, method))
+    for plane, expected in zip(open_planes(image, [2, 0], 2, method), whole, strict=True):
+        assert plane.size == (50, 60)
+        window = plane.window(slice(10, 33), slice(5, 60))
+        np.testing.assert_array_equal(window, expected[:, 10:33, 5:60])
+
+
+def test_a_grey_image_fills_the_channels_of_a_window() -> None:
+    (plane,) = open_planes(
+        ImageArray(np.arange(12, dtype=np.uint8).reshape(3, 4), "yx"), None, 3, "auto"
+    )
+    assert plane.window(slice(1, 2), slice(0, 2)).tolist() == [[[4, 5]]] * 3
+
+
+def test_percentiles_of_a_very_large_plane_are_those_of_every_nth_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(1).normal(size=(1, 500, 40)).astype(np.float32)
+    exact = to_bytes(values)
+    monkeypatch.setattr(planes, "MOST_RANKED", 500 * 40 // 5)
+    monkeypatch.setattr(planes, "BAND", 7)
+    sampled = to_bytes(values)
+    (plane,) = open_planes(ImageArray(values, "cyx"), None, 1, "auto")
+    np.testing.assert_array_equal(plane.window(slice(None), slice(None)), sampled)
+    assert 0 < np.abs(sampled.astype(int) - exact).max() < 20

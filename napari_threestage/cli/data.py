@@ -104,7 +104,7 @@ def init_project(options: argparse.Namespace) -> None:
     else:
         names = [name.strip() for name in options.classes.split(",") if name.strip()]
         classes = default_classes(names)
-    project = Project.create(options.project, classes, _channels(options.channels))
+    project = Project.create(options.project, classes, chosen_channels(options.channels))
     if options.json:
         print_json({"project": str(project.path), "classes": [c.name for c in classes]})
         return
@@ -123,7 +123,7 @@ def import_files(options: argparse.Namespace) -> int:
         link=options.link,
         replace_masks=options.replace_masks,
     )
-    channels = _channels(options.channels)
+    channels = chosen_channels(options.channels)
     if options.preview:
         _preview(options, project, settings, channels)
         return 0
@@ -238,7 +238,8 @@ def _channels_chosen(project: Project, channels: Sequence[int] | None) -> Iterat
         raise
 
 
-def _channels(text: str | None) -> list[int] | None:
+def chosen_channels(text: str | None) -> list[int] | None:
+    """Read numbers of channels; None where none are given."""
     if text is None:
         return None
     try:

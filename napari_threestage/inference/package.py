@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"  # in every package that this program writes
 LARGEST = 8 * 2**30
 MOST_ENTRIES = 10_000
+MOST_PACKED = 200  # times smaller than it is: weights are hardly compressible, bombs are
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What a damaged or encrypted archive makes the library raise.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, RuntimeError)
 
 
 @contextmanager
@@ -35,7 +40,7 @@ def unpacked(path: Path) -> Iterator[Path]:
                 entry = _checked(archive)
                 with archive.open(entry) as source, target.open("wb") as file:
                     shutil.copyfileobj(source, file, 2**20)
-        except (zipfile.BadZipFile, OSError, ValueError, KeyError, NotImplementedError) as error:
+        except _BROKEN as error:
             raise not_a_segmenter(path, error) from error
         yield target
 
@@ -50,8 +55,15 @@ def _checked(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
             raise ValueError(f"the archive names a place outside of it: {entry.filename}")
     found = [entry for entry in entries if entry.filename == WEIGHTS]
-    if len(found) != 1:
+    if len(found) > 1:
+        raise ValueError(f"the archive has {len(found)} times {WEIGHTS}")
+    if not found:
         raise ValueError(f"the archive has no {WEIGHTS}; only packages of this program can be used")
-    if found[0].file_size > LARGEST:
-        raise ValueError(f"its weights claim {found[0].file_size / 2**30:.0f} GiB")
-    return found[0]
+    [weights] = found
+    if weights.file_size > LARGEST:
+        raise ValueError(f"its weights claim {weights.file_size / 2**30:.0f} GiB")
+    if weights.file_size > MOST_PACKED * (weights.compress_size + 1000):
+        raise ValueError("its weights are packed as no weights can be")
+    if weights.compress_type not in _METHODS:
+        raise ValueError("its weights are packed in a way that this program does not use")
+    return weights

@@ -19,16 +19,23 @@ from napari_threestage.inference.blending import Wanted
 from napari_threestage.inference.package import unpacked
 from napari_threestage.inference.predict import BandPredictor
 from napari_threestage.planes import open_planes
-from napari_threestage.segmenter_info import KEY, SegmenterInfo, not_a_segmenter, read_info
+from napari_threestage.segmenter_info import (
+    KEY,
+    LARGEST_HEADER,
+    SegmenterInfo,
+    not_a_segmenter,
+    read_info,
+)
 from napari_threestage.training.networks import BlockNetwork, build_network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari_threestage.planes import Plane
     from napari_threestage.store import ImageArray
 
+FARTHEST = 1024  # rate of a dilated convolution, in steps of its map; published ones end at 36
 # What a file can make the libraries raise: it is damaged, or describes a network that is not there.
 _BROKEN = (
     SafetensorError,
@@ -80,8 +87,15 @@ class Segmenter:
         self.device = device
         self.inference = InferenceConfig.model_validate(info.inference)
 
-    def adjusted(self, **changes: Any) -> Segmenter:
-        """Return a segmenter with the same network that predicts with other tiles or mirror images.
+    def adjusted(self, channels: Sequence[int] | None = None, **changes: Any) -> Segmenter:
+        """Return a segmenter with the same network that predicts in another way.
+
+        Parameters
+        ----------
+        channels
+            The channels of images to take, instead of those that were chosen for training.
+        changes
+            Of `InferenceConfig`: tiles and mirror images.
 
         Raises
         ------
@@ -94,7 +108,8 @@ class Segmenter:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
             raise ConfigError(f"'{name}' cannot be {first['input']}: {first['msg']}.") from error
-        info = replace(self.info, inference=inference.model_dump(mode="json"))
+        taken = self.info.channels if channels is None else [*channels]
+        info = replace(self.info, channels=taken, inference=inference.model_dump(mode="json"))
         return Segmenter(self.network, info, self.device)
 
     def predict(
@@ -196,6 +211,7 @@ def load_segmenter(path: Path, device: torch.device) -> Segmenter:
 
 def _load(path: Path, shown: Path, device: torch.device) -> Segmenter:
     try:
+        _check_header(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             info = read_info((file.metadata() or {})[KEY], shown)
             names = list(file.keys())
@@ -207,6 +223,14 @@ def _load(path: Path, shown: Path, device: torch.device) -> Segmenter:
     return Segmenter(network, info, device)
 
 
+def _check_header(path: Path) -> None:
+    """Refuse a description that no segmenter has, before it is read whole."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(f"its description claims {length:,} bytes")
+
+
 def _build(info: SegmenterInfo, sizes: dict[str, tuple[int, ...]]) -> BlockNetwork:
     """Build the network that a file describes, if its tensors are in the file.
 
@@ -214,6 +238,8 @@ def _build(info: SegmenterInfo, sizes: dict[str, tuple[int, ...]]) -> BlockNetwo
     """
     InferenceConfig.model_validate(info.inference)
     config = NetworkConfig.model_validate(info.network | {"weights": "none"})
+    if len(config.aspp_rates) > len(sizes) or max(config.aspp_rates) > FARTHEST:
+        raise ValueError("it describes a decoder that is not there")
     with torch.device("meta"):
         planned = build_network(config, info.n_channels, len(info.classes)).state_dict()
     wrong = {name for name, value in planned.items() if sizes.get(name) != tuple(value.shape)}

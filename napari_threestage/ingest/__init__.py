@@ -10,6 +10,7 @@ from napari_threestage.ingest.importer import (
     load_image,
     load_truth,
 )
+from napari_threestage.ingest.large import image_of, open_image
 from napari_threestage.ingest.mask_options import ColourValues, MaskValues, load_mask_values
 from napari_threestage.ingest.masks import decode_mask, encode_mask, looks_binary
 from napari_threestage.ingest.pair import Pairing, Skipped, find_pairs
@@ -36,12 +37,14 @@ __all__ = [
     "decode_mask",
     "encode_mask",
     "find_pairs",
+    "image_of",
     "import_images",
     "is_image_file",
     "load_image",
     "load_mask_values",
     "load_truth",
     "looks_binary",
+    "open_image",
     "preview_import",
     "read_image",
     "read_mask_array",

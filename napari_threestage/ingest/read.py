@@ -86,7 +86,7 @@ def read_image(path: Path, *, axes: str | None = None) -> LoadedImage:
     """
     path = Path(path)
     stored = _load(path, palette_colours=True)
-    _check_values(path.name, stored.array)
+    check_values(path.name, stored.array)
     if axes is not None:
         colours = "s" in stored.axes
         stored.axes = checked_axes(path.name, axes, stored.array.shape)
@@ -101,7 +101,7 @@ def read_image(path: Path, *, axes: str | None = None) -> LoadedImage:
         names,
         {axis: size for axis, size in stored.scale.items() if axis in names},
         {axis: unit for axis, unit in stored.unit.items() if axis in names},
-        _channel_names(stored, count),
+        channel_names_of(stored, count),
     )
 
 
@@ -128,7 +128,7 @@ def read_mask_array(path: Path, *, palette_colours: bool = False) -> np.ndarray:
     """
     path = Path(path)
     stored = _load(path, palette_colours=palette_colours, raw_bits=True)
-    _check_values(path.name, stored.array)
+    check_values(path.name, stored.array)
     settle_axes(path.name, stored, mask=True)
     colours = "s" in stored.axes
     array, axes = canonical(stored.array, stored.axes)
@@ -183,7 +183,8 @@ def _check_file(path: Path) -> None:
         raise ImageFileError(f"{path.name} is empty: it has 0 bytes.", "Copy or export it again.")
 
 
-def _check_values(name: str, array: np.ndarray) -> None:
+def check_values(name: str, array: np.ndarray) -> None:
+    """Raise `ImageFileError` for what are no pixels."""
     if array.dtype.kind not in "uif":
         raise ImageFileError(
             f"{name} holds values of type {array.dtype}, which are no pixel values.",
@@ -200,7 +201,8 @@ def _check_values(name: str, array: np.ndarray) -> None:
         )
 
 
-def _channel_names(stored: Stored, count: int) -> tuple[str, ...]:
+def channel_names_of(stored: Stored, count: int) -> tuple[str, ...]:
+    """Return a name for each of so many channels."""
     if len(stored.names) == count and all(stored.names):
         return stored.names
     if count == 3 and "s" in stored.axes:

@@ -5,14 +5,17 @@ Files that are cut off or lack planes are refused: tifffile would fill the gaps 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import struct
+import weakref
 import xml.etree.ElementTree as ElementTree
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_threestage import store
 from napari_threestage.errors import ImageFileError
 from napari_threestage.ingest.stored import DAMAGED, Stored, check_bomb
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 """Endings of the files that `read_tiff` reads."""
+
+MOST_PIECE = 2**26  # bytes; a TIFF whose strips are larger is read at once
 
 _UNITS = {
     "nanometer": ("nm", "nanometre"),
@@ -94,11 +99,64 @@ def read_tiff(path: Path, palette_colours: bool) -> Stored:
             array = np.moveaxis((page.colormap >> 8).astype(np.uint8)[:, array], 0, -1)
             axes = (axes or "tzyx"[1 - array.ndim :]) + "s"
         stored = Stored(array, axes)
-        if tif.ome_metadata:
-            _add_ome(stored, tif.ome_metadata)
-        elif tif.imagej_metadata:
-            _add_imagej(stored, tif.imagej_metadata, tif.pages.first)
+        _add_metadata(stored, tif)
     return stored
+
+
+def open_tiff(path: Path, large: int) -> Stored | None:
+    """Open the first series of a large TIFF file, whose pixels are read when they are asked for.
+
+    Parameters
+    ----------
+    path
+        An existing file.
+    large
+        Bytes of pixels from which on that is worth it.
+
+    Returns
+    -------
+    None where it is better read at once: it is small, damaged, has a palette or an alpha channel,
+    or is not stored in pieces.
+    """
+    import tifffile
+
+    with contextlib.ExitStack() as files:
+        try:
+            file = files.enter_context(_OneFile(io.FileIO(path)))
+            tif = files.enter_context(tifffile.TiffFile(file, _multifile=False))
+            series = tif.series[0]
+            page = series.keyframe
+        except Exception:  # reading it at once will say what is wrong
+            return None
+        plain = not page.extrasamples and page.photometric != 3 and page.dtype is not None
+        if not plain or math.prod(series.shape) * series.dtype.itemsize < large:
+            return None
+        _check_chain(path)
+        _check_strips(path, series)
+        array = _pieces(path, tif, series)
+        if array is None or ("S" in series.axes and "C" in series.axes):
+            return None
+        stored = Stored(array, _tiff_axes(series.axes.lower()))
+        _add_metadata(stored, tif)
+        if not isinstance(array, np.memmap):
+            weakref.finalize(array, files.pop_all().close)  # its pieces are still to be read
+    return stored
+
+
+def _pieces(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Any:
+    """Return an array that reads only the pieces that are asked for; None: there are none."""
+    if series.dataoffset is not None:
+        dtype = series.dtype.newbyteorder(tif.byteorder)
+        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+    array = store.open_tiff_store(series.aszarr())
+    return array if math.prod(array.chunks) * array.dtype.itemsize <= MOST_PIECE else None
+
+
+def _add_metadata(stored: Stored, tif: tifffile.TiffFile) -> None:
+    if tif.ome_metadata:
+        _add_ome(stored, tif.ome_metadata)
+    elif tif.imagej_metadata:
+        _add_imagej(stored, tif.imagej_metadata, tif.pages.first)
 
 
 def _check_chain(path: Path) -> None:

@@ -1,0 +1,87 @@
+"""What scripts and notebooks use: a segmenter on arrays, in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy as np
+
+    from napari_threestage.inference.segmenter import Prediction, Segmenter
+
+
+def load_segmenter(path: str | os.PathLike[str], device: str = "auto") -> Segmenter:
+    """Load a segmenter from what ``threestage export`` wrote, or from a run's stage.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file, a BioImage package (``.zip``), or ``model.safetensors`` of a stage.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    Raises
+    ------
+    ImageFileError
+        The file is no segmenter, or it is damaged, malicious or newer than this program.
+    ConfigError
+        There is no such device.
+    """
+    from napari_threestage.inference.device import choose_device
+    from napari_threestage.inference.segmenter import load_segmenter as load
+
+    return load(Path(path), choose_device(device))
+
+
+def predict(
+    segmenter: Segmenter | str | os.PathLike[str],
+    image: np.ndarray,
+    axes: str | None = None,
+    *,
+    probabilities: bool = False,
+    empty: float | None = None,
+    **settings: Any,
+) -> Prediction:
+    """Segment an array.
+
+    >>> mask, confidence, _ = predict("cells.safetensors", image)
+
+    Parameters
+    ----------
+    segmenter
+        What `load_segmenter` gave, or a file for it.
+    image
+        Integers or floats with the axes `axes`.
+    axes
+        A letter for each, out of t, c, z, y and x; guessed as of an image file if not given.
+    probabilities
+        Return those of all classes as well.
+    empty
+        Leave out tiles in which all pixels have this value.
+    settings
+        Such as ``flips=True``, ``tile=512`` or ``channels=[0, 2]``, see `Segmenter.adjusted`.
+
+    Returns
+    -------
+    Prediction
+        Mask and confidence with the axes t, z, y, x that the image has, and the probabilities; all
+        uint8. Classes count from 1.
+
+    Raises
+    ------
+    ImageFileError
+        The axes make no sense, or the image has other channels than the segmenter takes.
+    ConfigError
+        A setting makes no sense.
+    """
+    from napari_threestage.inference.blending import Wanted
+    from napari_threestage.inference.segmenter import Segmenter
+    from napari_threestage.ingest import image_of
+
+    found = segmenter if isinstance(segmenter, Segmenter) else load_segmenter(segmenter)
+    if settings:
+        found = found.adjusted(**settings)
+    return found.predict_all(image_of(image, axes), Wanted(probabilities, empty))

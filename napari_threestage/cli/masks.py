@@ -6,24 +6,20 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.cli.output import (
-    add_command,
-    is_mask_file,
-    print_json,
-    say,
-    write_mask_file,
-)
-from napari_threestage.errors import ConfigError, ProjectError
-from napari_threestage.ingest import encode_mask
+from napari_threestage.cli.output import add_command, print_json, say
+from napari_threestage.cli.progress import add_progress, showing
+from napari_threestage.errors import ConfigError, ImageFileError, ProjectError
+from napari_threestage.mask_files import FORMATS, MaskFolder
 from napari_threestage.project import GROUND_TRUTH, Project
 from napari_threestage.runs import find_run
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     import numpy as np
 
+    from napari_threestage.project_file import ImageRecord
     from napari_threestage.runs import Run
 
 
@@ -33,39 +29,95 @@ def add_commands(commands: Any) -> None:
         commands,
         "export-masks",
         export_masks,
-        "write masks as TIFF files (class index 0..C-1, 255 = not labelled)",
-        "threestage export-masks my_project --output masks --stage 3",
+        "write masks as files for other programs, and what they hold in numbers",
+        "threestage export-masks my_project --output masks --as geojson --stage 3",
     )
     parser.add_argument("project", type=Path)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--as",
+        dest="format",
+        choices=FORMATS,
+        default="tiff",
+        help="tiff and png hold class indices 0..C-1 and 255 for not labelled, see docs/masks.md",
+    )
     parser.add_argument("--stage", default="last", help="a number, last, or ground_truth")
     parser.add_argument("--run", help="name of a run; the latest if not given")
+    parser.add_argument(
+        "--statistics",
+        action="store_true",
+        help="write classes.csv and objects.csv too: areas, places and shapes",
+    )
+    add_progress(parser)
 
 
 def export_masks(options: argparse.Namespace) -> None:
-    """Write one TIFF file for each image that has such a mask."""
+    """Write the masks of all images that have such a mask."""
     project = Project(options.project)
     run = None if options.stage == GROUND_TRUTH else find_run(project, options.run)
     stage = None if run is None else _stage_to_export(run, options.stage)
-    names = _file_names(project)
-    _refuse_foreign(options.output, names.values())
-    options.output.mkdir(parents=True, exist_ok=True)
-    written = []
-    for image_id, name in sorted(names.items()):
-        labels = _labels(project, image_id, run, stage)
-        if labels is not None:
-            path = options.output / f"{name}.tif"
-            write_mask_file(path, encode_mask(labels))
-            written.append(str(path))
-    without = len(project.images) - len(written)
-    if not written:
+    folder = MaskFolder(options.output, options.format, _classes(project, run), options.statistics)
+    with folder, showing("exporting", options) as show:
+        count = _write(project, run, stage, folder, show)
+    if not count:
         raise ProjectError(f"Project {project.path} has no masks of {options.stage}.")
+    without = len(project.images) - count
     if options.json:
-        print_json({"stage": stage, "files": written, "without_mask": without})
+        files = {"files": folder.files, "statistics": folder.statistics}
+        listed = {name: [str(path) for path in paths] for name, paths in files.items()}
+        print_json({"stage": stage, **listed, "without_mask": without})
         return
-    say(f"Wrote {len(written)} masks to {options.output}.")
+    say(f"Wrote {count} masks to {options.output}.")
+    for path in folder.statistics:
+        say(f"Statistics: {path}")
     if without:
         say(f"Images that have no such mask: {without}.")
+
+
+def _write(
+    project: Project,
+    run: Run | None,
+    stage: int | None,
+    folder: MaskFolder,
+    show: Callable[[int, int | None], None],
+) -> int:
+    """Write a mask for each image that has one, and return for how many."""
+    names = _file_names(project)
+    for image_id, name in names.items():
+        record = project.images[image_id]
+        folder.check(name, record.label_shape, record.axes.replace("c", ""))
+    count = 0
+    for done, (image_id, name) in enumerate(sorted(names.items()), start=1):
+        labels = _labels(project, image_id, run, stage)
+        if labels is not None:
+            record = project.images[image_id]
+            sizes = _pixel_size(project, record)
+            source = Path(record.linked).name if record.linked else ""
+            folder.add(name, labels, record.axes.replace("c", ""), *sizes, source)
+            count += 1
+        show(done, len(names))
+    return count
+
+
+def _classes(project: Project, run: Run | None) -> list[tuple[str, tuple[int, int, int]]]:
+    """Return names and colours: those of a run are what its masks were made with."""
+    if run is None:
+        return [(entry.name, entry.color) for entry in project.classes]
+    return [(str(entry["name"]), _color(entry)) for entry in run.inputs.classes]
+
+
+def _color(entry: dict[str, Any]) -> tuple[int, int, int]:
+    red, green, blue = entry["color"]
+    return int(red), int(green), int(blue)
+
+
+def _pixel_size(project: Project, record: ImageRecord) -> tuple[dict[str, float], dict[str, str]]:
+    """Return scale and unit of an image; a mask can be exported without them."""
+    try:
+        image = project.read_image(record.id)
+    except ImageFileError:  # the pixels are damaged or, of a link, elsewhere: masks are still ours
+        return {}, {}
+    return image.scale, image.unit
 
 
 def _file_names(project: Project) -> dict[str, str]:
@@ -74,19 +126,13 @@ def _file_names(project: Project) -> dict[str, str]:
     # Some file systems take upper and lower case for the same.
     used = Counter(name.casefold() for name in [*names.values(), *names])
     return {
-        image_id: name if used[name.casefold()] == 1 and Path(name).name == name else image_id
+        image_id: name if used[name.casefold()] == 1 and _is_plain(name) else image_id
         for image_id, name in names.items()
     }
 
 
-def _refuse_foreign(folder: Path, names: Iterable[str]) -> None:
-    """Raise `ConfigError` where a mask would replace a file that is none, such as its image."""
-    for path in (folder / f"{name}.tif" for name in names):
-        if path.exists() and not is_mask_file(path):
-            raise ConfigError(
-                f"{path} is there already and is no mask of this program.",
-                "Choose another folder with --output.",
-            )
+def _is_plain(name: str) -> bool:
+    return Path(name).name == name and "\\" not in name and not name.startswith(".")
 
 
 def _stage_to_export(run: Run, text: str) -> int:

@@ -13,19 +13,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from napari_threestage.files import beside
-
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    import numpy as np
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
-
-SOFTWARE = "threestage"  # the tag of the TIFF files that may be replaced
 
 
 def add_command(
@@ -56,29 +49,6 @@ def print_json(content: Any) -> None:
     """Print one JSON document on stdout."""
     json.dump(content, sys.stdout, indent=1, allow_nan=False)
     print()
-
-
-def write_mask_file(path: Path, array: np.ndarray) -> None:
-    """Write a TIFF file that is complete or absent."""
-    import tifffile
-
-    temporary = beside(path)
-    try:
-        tifffile.imwrite(temporary, array, compression="zlib", software=SOFTWARE)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def is_mask_file(path: Path) -> bool:
-    """Whether `write_mask_file` wrote a file."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            return bool(file.pages.first.software == SOFTWARE)
-    except (OSError, ValueError, tifffile.TiffFileError):
-        return False
 
 
 def forget_reader() -> None:

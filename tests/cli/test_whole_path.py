@@ -17,7 +17,7 @@ from PIL import Image
 
 from napari_threestage import __version__
 from napari_threestage.cli import doctor
-from napari_threestage.cli.output import write_mask_file
+from napari_threestage.mask_files import write_mask_file
 from napari_threestage.project import Project
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from bench_common import Side, keep, ratio, run_in_turn
 from rich.console import Console
 from rich.table import Table
 
-from napari_threestage import ome_metadata, store
+from napari_threestage import ome_metadata, store, zarr_arrays
 from napari_threestage.config import InferenceConfig, load_config
 from napari_threestage.inference.device import choose_device, describe_device
 from napari_threestage.inference.predict import BandPredictor, BytesPlane
@@ -224,7 +224,7 @@ def measure_size(
 
 def write_image(path: Path, side: int) -> None:
     """An image of patches and noise, written a few rows at a time."""
-    array = store.create_array(path / "0", (3, side, side), np.uint8, "cyx", (3, 512, 512))
+    array = zarr_arrays.create_array(path / "0", (3, side, side), np.uint8, "cyx", (3, 512, 512))
     rng = np.random.default_rng(side)
     noise = rng.integers(0, 60, (3, 512, side), np.uint8)
     for top in range(0, side, 512):

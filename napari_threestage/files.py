@@ -32,6 +32,19 @@ def write_json(path: Path, content: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def put_folder(folder: Path, target: Path) -> None:
+    """Rename a folder; one that has the name already goes when the new one has come."""
+    aside = beside(target)
+    try:
+        if target.exists():
+            target.rename(aside)
+        folder.rename(target)
+    finally:
+        if aside.exists() and not target.exists():
+            aside.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def safe_name(name: str) -> str:
     """Turn a name from outside into part of a file name that is safe everywhere."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "image"

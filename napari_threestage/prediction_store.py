@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_threestage import ome_metadata, store
+from napari_threestage import ome_metadata, store, zarr_arrays
 from napari_threestage.errors import ConfigError, ProjectError
-from napari_threestage.files import beside, write_json
+from napari_threestage.files import put_folder, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,7 +143,7 @@ class PartialPrediction:
         place = np.unravel_index(unit.plane, self.layout.shape[:-2] or (1,))
         index = tuple(int(number) for number in place)[: len(self.layout.shape) - 2]
         for kind in self.layout.kinds.keys() & found.keys():
-            array = store.open_array(self.folder / kind / "0")
+            array = zarr_arrays.open_array(self.folder / kind / "0")
             if kind == PROBABILITIES:
                 at = self._axes(kind).index("c")
                 array[(*index[:at], slice(None), *index[at:], slice(top, bottom))] = found[kind]
@@ -159,10 +159,10 @@ class PartialPrediction:
                 continue  # it was put there by one that was killed then
             axes = self._axes(kind)
             shrink = ome_metadata.one_of_four if kind == MASK else ome_metadata.mean_of_four
-            levels = store.write_coarser(folder, axes, shrink)
+            levels = zarr_arrays.write_coarser(folder, axes, shrink)
             attributes = {"kind": kind, "software": "threestage", "recipe": dict(self.recipe)}
             store.write_group_attributes(folder, attributes, self._ome(kind, axes, levels))
-            _put(folder, self.layout.kinds[kind])
+            put_folder(folder, self.layout.kinds[kind])
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _create(self, kind: str) -> None:
@@ -174,7 +174,7 @@ class PartialPrediction:
         side = store.CHUNK if height % store.CHUNK == 0 else height
         sides = {"y": side, "x": min(side, MOST_CHUNK)}
         chunks = [min(size, sides.get(axis, 1)) for axis, size in zip(axes, shape, strict=True)]
-        store.create_array(self.folder / kind / "0", shape, np.uint8, axes, chunks)
+        zarr_arrays.create_array(self.folder / kind / "0", shape, np.uint8, axes, chunks)
 
     def _axes(self, kind: str) -> str:
         axes = self.layout.axes
@@ -193,19 +193,6 @@ class PartialPrediction:
             names = [entry.name for entry in classes]
             ome["omero"] = ome_metadata.omero(names, np.zeros((len(names), 1, 1), np.uint8), "cyx")
         return ome
-
-
-def _put(folder: Path, target: Path) -> None:
-    """Move a folder to its place; one that is there goes when the new one has come."""
-    aside = beside(target)
-    try:
-        if target.exists():
-            target.rename(aside)
-        folder.rename(target)
-    finally:
-        if aside.exists() and not target.exists():
-            aside.rename(target)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _attributes(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""OME-Zarr on disk; the only module that imports zarr, and only when it is needed: that is slow.
+"""OME-Zarr on disk.
 
 Images are written once.  A label set is replaced as a whole: the new array is written beside the
 old one as a new revision and the group's metadata, one small file that is swapped atomically,
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_threestage import ome_metadata
+from napari_threestage import ome_metadata, zarr_arrays
 from napari_threestage.errors import ImageFileError, ProjectError
-from napari_threestage.files import beside, remove_temporaries
+from napari_threestage.files import beside, put_folder, remove_temporaries
 from napari_threestage.files import write_json as write_json
 from napari_threestage.ome_metadata import validate as validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CHUNK = 1024  # side of a chunk of one channel
@@ -113,7 +113,9 @@ def read_ome_zarr(path: Path) -> ImageArray:
     try:
         ome = _read_ome(path)
         multiscale = ome["multiscales"][0]
-        data, *coarser = (_open_array(path / name) for name in ome_metadata.array_names(multiscale))
+        data, *coarser = (
+            zarr_arrays.open_to_read(path / name) for name in ome_metadata.array_names(multiscale)
+        )
         axes, scale, unit = ome_metadata.read_axes(multiscale)
         channels = ome_metadata.read_channel_names(ome)
     except Exception as error:  # zarr, codecs and damaged metadata raise many kinds
@@ -171,21 +173,16 @@ def write_label_image(
     classes, attributes
         See `publish_labels`.
     """
-    temporary, aside = beside(path), beside(path)
+    temporary = beside(path)
     try:
         levels = ome_metadata.pyramid(np.asarray(image.data), ome_metadata.one_of_four)
         _write_levels(temporary, levels, image.axes, "")
         ome = ome_metadata.labels(image.axes, levels, image.scale, image.unit, classes, "")
         del ome["image-label"]["source"]  # which would be an image around it
         _write_group(temporary, ome, attributes)
-        if path.exists():
-            path.rename(aside)
-        temporary.rename(path)
+        put_folder(temporary, path)
     finally:
-        if aside.exists() and not path.exists():
-            aside.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_labels(image_path: Path, name: str) -> np.ndarray | None:
@@ -264,7 +261,7 @@ def read_map(path: Path) -> np.ndarray:
         before = _identity(path)
         place = _set_aside(path) if before is None and _set_aside(path).exists() else path
         try:
-            values, problem = np.asarray(_open_array(place)[...]), None
+            values, problem = np.asarray(zarr_arrays.open_to_read(place)[...]), None
         except Exception as error:  # zarr and codecs raise many kinds
             problem = error
         if _identity(path) != before:
@@ -275,62 +272,6 @@ def read_map(path: Path) -> np.ndarray:
             f"{path} is missing or damaged ({type(problem).__name__}: {problem}).",
             "Restore a copy.",
         ) from problem
-
-
-def create_array(
-    path: Path, shape: Sequence[int], dtype: Any, axes: str, chunks: Sequence[int]
-) -> Any:
-    """Make an array of zeros, to be filled chunk by chunk.
-
-    Several processes may fill it at the same time, each its own chunks.
-    """
-    import zarr
-
-    return zarr.create_array(
-        path,
-        shape=tuple(shape),
-        dtype=dtype,
-        chunks=tuple(chunks),
-        dimension_names=list(axes),
-    )
-
-
-def open_array(path: Path) -> Any:
-    """Open an array of `create_array` to go on filling it."""
-    import zarr
-
-    return zarr.open_array(path, mode="r+")
-
-
-def open_tiff_store(pieces: Any) -> Any:
-    """Open what ``aszarr`` of tifffile gives, as an array that is read when it is asked for."""
-    import zarr
-
-    return zarr.open_array(pieces, mode="r")
-
-
-def write_coarser(folder: Path, axes: str, shrink: Callable[[np.ndarray], np.ndarray]) -> list[Any]:
-    """Make the coarser levels of the array ``0`` of a folder, a few rows at a time.
-
-    Returns
-    -------
-    The arrays of all levels.
-    """
-    levels = [open_array(folder / "0")]
-    while max(levels[-1].shape[-2:]) > ome_metadata.PYRAMID_ABOVE:
-        fine = levels[-1]
-        shape = (*fine.shape[:-2], *(max(1, side // 2) for side in fine.shape[-2:]))
-        chunks = tuple(min(pair) for pair in zip(fine.chunks, shape, strict=True))
-        path = folder / str(len(levels))
-        shutil.rmtree(path, ignore_errors=True)  # what a killed writer left
-        coarse = create_array(path, shape, fine.dtype, axes, chunks)
-        for place in np.ndindex(*shape[:-2]):
-            for top in range(0, shape[-2], chunks[-2]):
-                bottom = min(top + chunks[-2], shape[-2])
-                below = max(2 * bottom, 1)
-                coarse[(*place, slice(top, bottom))] = shrink(fine[(*place, slice(2 * top, below))])
-        levels.append(coarse)
-    return levels
 
 
 def _set_aside(path: Path) -> Path:
@@ -349,13 +290,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _write_array(path: Path, values: np.ndarray, axes: str) -> None:
     chunks = ome_metadata.chunk_sides(values.shape, axes, CHUNK)
-    create_array(path, values.shape, values.dtype, axes, chunks)[...] = values
-
-
-def _open_array(path: Path) -> Any:
-    import zarr
-
-    return zarr.open_array(path, mode="r")
+    zarr_arrays.create_array(path, values.shape, values.dtype, axes, chunks)[...] = values
 
 
 def _read_ome(path: Path) -> Any:
@@ -364,9 +299,7 @@ def _read_ome(path: Path) -> Any:
     if content is not None:
         attributes = content["attributes"]
         return attributes.get("ome", attributes)
-    import zarr
-
-    return dict(zarr.open_group(path, mode="r", zarr_format=2).attrs)
+    return zarr_arrays.read_old_attributes(path)
 
 
 def _write_group(path: Path, ome: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> None:

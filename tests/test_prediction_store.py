@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_threestage import store
+from napari_threestage import store, zarr_arrays
 from napari_threestage.errors import ConfigError
 from napari_threestage.ome_metadata import validate
 from napari_threestage.prediction_store import (
@@ -185,5 +185,5 @@ def test_two_bands_never_share_a_chunk(tmp_path: Path) -> None:
         partial = PartialPrediction(Layout(kinds, (4000, 3000), "yx", bands, CLASSES), RECIPE)
         partial.begin()
         for kind in kinds:
-            height = store.open_array(partial.folder / kind / "0").chunks[-2]
+            height = zarr_arrays.open_array(partial.folder / kind / "0").chunks[-2]
             assert all(top % height == 0 for top, _ in bands)

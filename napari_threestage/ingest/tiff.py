@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_threestage import store
+from napari_threestage import zarr_arrays
 from napari_threestage.errors import ImageFileError
 from napari_threestage.ingest.stored import DAMAGED, Stored, check_bomb
 
@@ -148,7 +148,7 @@ def _pieces(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries)
     if series.dataoffset is not None:
         dtype = series.dtype.newbyteorder(tif.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
-    array = store.open_tiff_store(series.aszarr())
+    array = zarr_arrays.open_tiff_store(series.aszarr())
     return array if math.prod(array.chunks) * array.dtype.itemsize <= MOST_PIECE else None
 
 

@@ -233,11 +233,15 @@ def test_a_model_file_predicts_as_its_project_does(
     images = ("--images", pictures / "test/images/picture100.png")
     one, other = tmp_path / "project", tmp_path / "model"
     made = threestage("predict", trained, *images, "--output", one, "--confidence", "--json")
-    assert made.document == {"files": [str(one / "picture100.tif")], "failed": []}
+    assert made.document == {
+        "files": [str(one / "picture100.tif")],
+        "confidence": [str(one / "picture100_confidence.tif")],
+        **{key: [] for key in ("probabilities", "statistics", "kept", "failed")},
+    }
     model = latest(trained).model_path(3)
     shown = threestage("predict", model, *images, "--output", other, "--confidence")
     assert shown.code == 0
-    assert "Wrote 1 masks" in shown.out
+    assert "Wrote 1 file to" in shown.out
     for name in ("picture100.tif", "picture100_confidence.tif"):
         first, second = tifffile.imread(one / name), tifffile.imread(other / name)
         assert (first.shape, str(first.dtype)) == ((40, 48), "uint8")

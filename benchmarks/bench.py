@@ -29,7 +29,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HERE = Path(__file__).parent
-NAMES = ("step-mobilenet", "step-compact", "input", "growth", "memory", "busy", "latency")
+NAMES = (
+    "step-mobilenet",
+    "step-compact",
+    "input",
+    "growth",
+    "predict",
+    "memory",
+    "busy",
+    "latency",
+)
+    "step-mobilenet",
+    "step-compact",
+    "input",
+    "growth",
+    "predict",
+    "memory",
+    "busy",
+    "latency",
+)
 QUICK_LATENCY = "--seconds 2 --size 1024 --list 1000"
 
 
@@ -103,6 +121,7 @@ def make_part(name: str, options: argparse.Namespace) -> Part:
         "step-compact": ("step.py", ["--backbone", "compact", *measured]),
         "input": ("input_pipeline.py", measured),
         "growth": ("growth.py", ["--plots", str(folder), *measured]),
+        "predict": ("predict.py", measured),
         "memory": ("memory.py", []),
         "busy": ("busy.py", []),
     }[name]

@@ -170,3 +170,24 @@ def test_every_part_has_a_script(load: Any, tmp_path: Path) -> None:
         part = bench.make_part(name, options)
         assert Path(part.command[1]).exists(), name
         assert "--quick" in part.command
+
+
+def test_prediction_is_compared_on_the_same_windows(load: Any) -> None:
+    """As many pixels go through the bare network as through ours."""
+    predict = load("predict")
+    from napari_threestage.config import InferenceConfig
+
+    device, config = torch.device("cpu"), InferenceConfig(tile=64, blend=16, halo=16)
+    seen: list[int] = []
+
+    class Counting(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images[0, 0].numel())
+            return images[:, :2]
+
+    pixels = torch.zeros(3, 200, 200, dtype=torch.uint8).numpy()
+    predict.tiled(Counting(), pixels, config, device)()
+    ours, seen = seen, []
+    predict.bare(Counting(), pixels, config, device)()
+    assert sorted(ours) == sorted(seen)
+    assert len(ours) == 16

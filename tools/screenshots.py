@@ -19,7 +19,16 @@ import napari
 import numpy as np
 from napari.settings import get_settings
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QDialog, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QWidget,
+)
 
 from napari_threestage.cli import main as threestage
 from napari_threestage.project import Project
@@ -27,6 +36,8 @@ from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from napari_threestage.widgets.command_box import CommandBox
 
 SIZE = (1366, 768)
 # Random weights and few steps: the pictures need masks, not good ones.
@@ -133,6 +144,8 @@ def states(
     one.take("03-train-empty")
     one.tab("Compare")
     one.take("04-compare-empty")
+    one.tab("Export")
+    one.take("05-export-empty")
     yield "empty"
     one.open(tissue)
     one.tab("Data")
@@ -168,11 +181,13 @@ def states(
     one.tab("Label")
     one.take("34-label-take-over")
     yield "compared"
+    export(one)
+    yield "exported"
     one.open(many)
     one.tab("Label")
-    one.take("40-label-many")
+    one.take("50-label-many")
     one.tab("Data")
-    one.take("41-data-many")
+    one.take("51-data-many")
     yield "many"
 
 
@@ -208,6 +223,40 @@ def train(one: Photographer, steps: int) -> None:
     one.until(lambda: runs.view.fraction > 0.5)
     one.take("22-train-stage-2", settle=2)
     one.until(lambda: not runs.active, 1200)
+
+
+def export(one: Photographer) -> None:
+    """Pictures of Export: at rest, exported, applied to a layer and to files, an error."""
+    part = one.dock.export
+    bar = part.findChild(QScrollArea).verticalScrollBar()
+
+    def go(name: str, box: CommandBox, picture: str) -> None:
+        part.findChild(QPushButton, name).click()
+        one.until(lambda: not box.busy and box.banner.isVisible())
+        one.take(picture, settle=2)
+
+    one.tab("Export")
+    one.until(lambda: part.stages.model is not None)
+    one.take("40-export")
+    part.findChild(QPushButton, "apply_start").click()
+    one.take("41-export-applying", settle=4)
+    one.until(lambda: not part.apply.box.busy and any(" – " in x.name for x in one.viewer.layers))
+    one.take("42-export-applied")
+    bar.setValue(0)
+    part.findChild(QComboBox, "export_format").setCurrentIndex(2)
+    go("export_start", part.model.box, "43-export-segmenter")
+    part.findChild(QComboBox, "masks_format").setCurrentIndex(4)
+    part.findChild(QCheckBox, "masks_statistics").setChecked(True)
+    go("masks_start", part.masks.box, "44-export-masks")
+    bar.setValue(0)
+    part.model.about.open()
+    part.findChild(QLineEdit, "export_file").setText("/proc/nowhere/model.onnx")
+    go("export_start", part.model.box, "45-export-error")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "damaged.tif").write_bytes(b"nothing")
+        part.findChild(QComboBox, "apply_to").setCurrentIndex(1)
+        part.apply.files.choose([Path(folder)])
+        go("apply_start", part.apply.box, "46-export-files")
 
 
 def make_many_classes(path: Path) -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QLabel, QTabWidget, QToolButton, QWidget
 
 from napari_threestage.widgets.compare_part import ComparePart
 from napari_threestage.widgets.controls import Banner, column, row
 from napari_threestage.widgets.data_part import DataPart
+from napari_threestage.widgets.export_part import ExportPart
 from napari_threestage.widgets.keys import add_shortcuts
 from napari_threestage.widgets.label_part import LabelPart
 from napari_threestage.widgets.train_part import TrainPart
@@ -22,7 +24,7 @@ TITLE = "Three-Stage Self-Training"
 
 
 class ThreeStageDock(QWidget):
-    """Data, Label, Train, Compare.
+    """Data, Label, Train, Compare, Export.
 
     Parameters
     ----------
@@ -40,11 +42,13 @@ class ThreeStageDock(QWidget):
         self.tabs.setDocumentMode(True)
         self.data = DataPart(session)
         self.train = TrainPart(session)
+        self.export = ExportPart(self.bench)
         parts = {
             "Data": (self.data, "Open a project, import images, name classes"),
             "Label": (LabelPart(self.bench), "Paint a few images"),
             "Train": (self.train, "Learn from them and from all the others"),
             "Compare": (ComparePart(self.bench), "See what each stage found"),
+            "Export": (self.export, "Use it elsewhere: segmenter, other images, masks"),
         }
         for number, (name, (part, tooltip)) in enumerate(parts.items()):
             self.tabs.addTab(part, name)
@@ -73,6 +77,13 @@ class ThreeStageDock(QWidget):
         """From now on ask when the window is closed."""
         super().showEvent(event)
         self.bench.watch(self)
+
+    def event(self, event: QEvent | None) -> bool:
+        """End what goes on in Export when the dock is taken out of the window."""
+        gone = event is not None and event.type() == QEvent.Type.ParentChange
+        if gone and self.parent() is None and hasattr(self, "export"):
+            self.export.end()
+        return bool(super().event(event))
 
     def _say(self, level: str, text: str, hint: str) -> None:
         self.banner.say(level, text, hint)

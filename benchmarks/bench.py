@@ -39,15 +39,6 @@ NAMES = (
     "busy",
     "latency",
 )
-    "step-mobilenet",
-    "step-compact",
-    "input",
-    "growth",
-    "predict",
-    "memory",
-    "busy",
-    "latency",
-)
 QUICK_LATENCY = "--seconds 2 --size 1024 --list 1000"
 
 

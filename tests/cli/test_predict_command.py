@@ -127,6 +127,19 @@ def test_what_is_there_of_the_same_is_kept_and_what_has_changed_is_made_anew(
     assert zarr_mask(tmp_path / "out" / "slide.ome.zarr").shape == (310, 200)
 
 
+def test_statistics_are_the_same_of_every_format_and_of_masks_that_were_kept(
+    threestage: Callable[..., Result], trained: Path, large: Path, tmp_path: Path
+) -> None:
+    call = ("predict", trained, "--images", large, "--statistics", *SMALL_TILES, "--output")
+    assert threestage(*call, tmp_path / "tiff").code == 0
+    for _ in range(2):  # made, then kept
+        assert threestage(*call, tmp_path / "zarr", "--as", "ome-zarr").code == 0
+        for name in ("classes.csv", "objects.csv"):
+            found = (tmp_path / "zarr" / name).read_text()
+            assert found == (tmp_path / "tiff" / name).read_text()
+            assert found.count("slide") > 2
+
+
 def test_a_killed_one_is_gone_on_with(
     threestage: Callable[..., Result],
     start_child: Callable[..., Child],

@@ -44,6 +44,8 @@ class Card:
         Of the images that it was trained on.
     pixel_size, pixel_unit
         Of those images, by axis, where they are known and all the same.
+    multiple, smallest
+        What the sides of the network's images are multiples of, and their least length.
     training
         Summary: project, preset, seed, steps, numbers of images, labelled pixels by class, scores.
     versions
@@ -62,6 +64,8 @@ class Card:
     image_dtype: str = "uint8"
     pixel_size: dict[str, float] = field(default_factory=dict)
     pixel_unit: dict[str, str] = field(default_factory=dict)
+    multiple: int = 32
+    smallest: int = 64
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
@@ -140,7 +144,9 @@ def _read_card(content: dict[str, Any]) -> Card:
     known = {one.name for one in fields(Card)}
     values = {name: value for name, value in content.items() if name in known}
     lists = ("authors", "citation", "channel_names")
-    return Card(**values | {name: tuple(values.get(name, ())) for name in lists})
+    card = Card(**values | {name: tuple(values.get(name, ())) for name in lists})
+    _check_card(card)
+    return card
 
 
 def _check(info: SegmenterInfo) -> None:
@@ -149,9 +155,39 @@ def _check(info: SegmenterInfo) -> None:
         raise ValueError(f"it has {len(info.classes)} classes")
     if any(not isinstance(entry["name"], str) for entry in info.classes):
         raise ValueError("a class has no name")
-    if any(len([*entry["color"]]) != 3 for entry in info.classes):
+    if any(not _is_colour(entry["color"]) for entry in info.classes):
         raise ValueError("a class has no colour")
     if not isinstance(info.n_channels, int) or not 1 <= info.n_channels <= MOST_CHANNELS:
         raise ValueError(f"it takes {info.n_channels} channels")
+    if info.channels is not None and not _are_channels(info.channels, info.n_channels):
+        raise ValueError("its channels cannot be taken from an image")
+    if not isinstance(info.stage, int) or not isinstance(info.run, str):
+        raise ValueError("it does not say where it comes from")
     if info.normalisation not in ("auto", "range", "percentile"):
         raise ValueError(f"nothing is known of the normalisation {info.normalisation}")
+
+
+def _is_colour(value: Any) -> bool:
+    values = list(value)
+    return len(values) == 3 and all(isinstance(one, int) and 0 <= one <= 255 for one in values)
+
+
+def _are_channels(channels: Any, count: int) -> bool:
+    numbers = isinstance(channels, list) and all(isinstance(one, int) for one in channels)
+    return numbers and len(channels) == count and min(channels) >= 0
+
+
+def _check_card(card: Card) -> None:
+    """Refuse entries of another kind than those that read the card expect."""
+    for one in fields(Card):
+        value, default = getattr(card, one.name), getattr(_EMPTY_CARD, one.name)
+        if not isinstance(value, type(default)):
+            raise ValueError(f"'{one.name}' of its card is a {type(value).__name__}")
+    if not all(isinstance(one, str) for one in (*card.authors, *card.channel_names)):
+        raise ValueError("a name on its card is no text")
+    for entry in card.citation:
+        if not all(isinstance(text, str) for pair in entry.items() for text in pair):
+            raise ValueError("a citation on its card is no text")
+
+
+_EMPTY_CARD = Card(name="")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.benchmark.extra import missing_package
 from napari_threestage.benchmark.methods import CONTROL, FULL, METHODS, SUPERVISED
 from napari_threestage.errors import NotReadyError
+from napari_threestage.extra import missing_package
 
 try:
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise missing_package("matplotlib") from error
+    raise missing_package("matplotlib", "benchmark") from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage.feature import multiscale_basic_features
 
-from napari_threestage.benchmark.extra import missing_package
 from napari_threestage.compare import Confusion
 from napari_threestage.errors import ImageFileError, NotReadyError
+from napari_threestage.extra import missing_package
 from napari_threestage.ingest import check_mask_size, decode_mask, load_image, read_mask_array
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _train(
     try:
         from sklearn.ensemble import RandomForestClassifier
     except ImportError as error:
-        raise missing_package("scikit-learn") from error
+        raise missing_package("scikit-learn", "benchmark") from error
     most = max(1, min(MOST_PIXELS, MOST_PIXELS_IN_ALL // max(1, len(images))))
     taken: list[tuple[np.ndarray, np.ndarray]] = []
     for image, mask in zip(images, masks, strict=True):

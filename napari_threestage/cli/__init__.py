@@ -14,7 +14,18 @@ import traceback
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from napari_threestage import __version__
-from napari_threestage.cli import benchmark, data, demo, doctor, masks, results, sample, training
+from napari_threestage.cli import (
+    benchmark,
+    data,
+    demo,
+    doctor,
+    export,
+    masks,
+    predict,
+    results,
+    sample,
+    training,
+)
 from napari_threestage.cli.output import forget_reader
 from napari_threestage.errors import Stopped, ThreeStageError
 from napari_threestage.events import Failed
@@ -48,7 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (data, sample, training, results, masks, demo, doctor, benchmark):
+    modules = (data, sample, training, results, predict, masks, export, demo, doctor, benchmark)
+    for module in modules:
         module.add_commands(commands)
     return parser
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from napari_threestage.benchmark.extra import missing_package
 from napari_threestage.benchmark.methods import DEFAULT
 from napari_threestage.benchmark.rows import EVENTS
 from napari_threestage.cli.output import add_command, err, print_json, say
 from napari_threestage.config import parse_setting
 from napari_threestage.errors import ConfigError
+from napari_threestage.extra import missing_package
 from napari_threestage.files import write_json
 from napari_threestage.presets import PRESETS
 
@@ -107,7 +107,7 @@ def benchmark(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     if options.figures and find_spec("matplotlib") is None:
-        raise missing_package("matplotlib")  # now, not after hours of training
+        raise missing_package("matplotlib", "benchmark")  # now, not after hours of training
     if options.curve_images and not options.held_out:
         raise ConfigError(
             "The test images decide nothing, so no curve is made with them.",

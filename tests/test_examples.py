@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,28 @@ def test_example_uses_an_exported_file(
         assert mask.shape == theirs.shape
         # One mirrors the image too, the others do not; a small one is filled up to other sizes.
         assert path.stem == "small" or (mask == theirs).mean() > 0.9
+
+
+@pytest.mark.slow
+def test_folders_are_predicted_by_the_batch_script(project: Path, tmp_path: Path) -> None:
+    """What is there is kept when it is called again; a folder that fails is named."""
+    [model] = project.glob("runs/*/stage-3/model.safetensors")
+    images = project.parent / "sample/test/images"
+    script = ["bash", ROOT / "examples/predict_many.sh", model, tmp_path / "out", images]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for wanted in ("Wrote 2 files", "Wrote 0 files"):
+        done = subprocess.run(
+            [*map(str, script)], capture_output=True, text=True, env=os.environ | {"PATH": path}
+        )
+        assert done.returncode == 0, done.stderr
+        assert wanted in done.stdout
+    assert (tmp_path / "out/images/objects.csv").exists()
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        [*map(str, script), str(tmp_path / "empty")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": path},
+    )
+    assert done.returncode == 1
+    assert f"Not everything could be predicted in: {tmp_path / 'empty'}" in done.stderr

@@ -10,6 +10,8 @@ import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from napari_threestage.errors import ConfigError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -43,6 +45,12 @@ def put_folder(folder: Path, target: Path) -> None:
         if aside.exists() and not target.exists():
             aside.rename(target)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_plain_name(name: str) -> None:
+    """Raise `ConfigError` for a name that would lead out of the folder or hide the file."""
+    if not name or name.startswith(".") or re.search(r"[/\\\0]", name):
+        raise ConfigError(f"'{name}' cannot be the name of a mask file.", "Rename the image.")
 
 
 def safe_name(name: str) -> str:

@@ -149,7 +149,7 @@ def write_layer(
             should_stop()
             values = np.asarray(pixels.data[place])
             values = values[..., :3] if pixels.has_alpha else values
-            view[place] = values * np.uint8(255) if values.dtype == bool else values
+            view[place] = values
         whole.flush()
     except (OSError, ValueError, MemoryError, IndexError) as error:
         raise ImageFileError(f"The layer could not be handed over ({error}).") from error

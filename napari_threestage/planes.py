@@ -195,8 +195,9 @@ def _taken_channels(stored: int, channels: Sequence[int] | None, n_channels: int
         )
     taken = [*range(stored)] if channels is None else [*channels]
     if len(taken) != n_channels:
+        how = f"has {stored} channels" if channels is None else f"gives the channels {taken}"
         raise ImageFileError(
-            f"The image has {len(taken)} channels, {n_channels} are needed.",
+            f"The image {how}, {n_channels} are needed.",
             "Choose channels with --channels, e.g. --channels 0,1,2.",
         )
     return taken

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,14 +17,16 @@ import numpy as np
 
 from napari_threestage import ome_metadata, store, zarr_arrays
 from napari_threestage.errors import ConfigError, ProjectError
-from napari_threestage.files import put_folder, write_json
+from napari_threestage.files import check_plain_name, put_folder, write_json
+from napari_threestage.locks import hold_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 MASK, CONFIDENCE, PROBABILITIES = "mask", "confidence", "probabilities"
 MOST_CHUNK = 2048  # side
+LOCK = "command.lock"
 
 
 class Unit(NamedTuple):
@@ -88,6 +91,7 @@ def target_paths(folder: Path, name: str, confidence: bool, probabilities: bool)
 def check_targets(paths: Mapping[str, Path]) -> None:
     """Raise `ConfigError` where a result would replace something that is no mask of ours."""
     for path in paths.values():
+        check_plain_name(path.name)
         if path.exists() and _attributes(path).get("kind") not in (MASK, CONFIDENCE, PROBABILITIES):
             raise ConfigError(
                 f"{path} is there already and is no mask of this program.",
@@ -122,17 +126,34 @@ class PartialPrediction:
         mask = layout.kinds[MASK]
         self.folder = mask.with_name(f".{mask.name}.partial")
 
+    @contextmanager
+    def held(self) -> Iterator[list[Unit]]:
+        """Keep other commands from it; yield the units that are left.
+
+        Raises
+        ------
+        BusyError
+            Another command is writing it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        busy = f"{self.layout.kinds[MASK]} is being predicted"
+        with hold_lock(self.folder / LOCK, busy, children=False):
+            yield self.begin()
+
     def begin(self) -> list[Unit]:
         """Make the arrays, or find those of before; return the units that are left."""
-        plain = json.loads(json.dumps(self.recipe))
-        if _read(self.folder / "recipe.json") != plain:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.is_begun():
+            self._clear()
             (self.folder / "done").mkdir(parents=True)
             for kind in self.layout.kinds:
                 self._create(kind)
-            write_json(self.folder / "recipe.json", plain)
+            write_json(self.folder / "recipe.json", self._begun)
         done = {path.name for path in (self.folder / "done").iterdir()}
         return [unit for unit in self.layout.units if _name(unit) not in done]
+
+    def is_begun(self) -> bool:
+        """Whether what lies in the folder is of this recipe."""
+        return bool(_read(self.folder / "recipe.json") == self._begun)
 
     def write(self, unit: Unit, found: Mapping[str, np.ndarray]) -> None:
         """Write what was found for a unit, by kind, and note that it is done.
@@ -155,7 +176,7 @@ class PartialPrediction:
         """Make the coarser levels, describe the images and put them into their places."""
         for kind in reversed([*self.layout.kinds]):  # the mask last
             folder = self.folder / kind
-            if not folder.exists():
+            if not folder.exists() and is_finished({kind: self.layout.kinds[kind]}, self.recipe):
                 continue  # it was put there by one that was killed then
             axes = self._axes(kind)
             shrink = ome_metadata.one_of_four if kind == MASK else ome_metadata.mean_of_four
@@ -164,6 +185,16 @@ class PartialPrediction:
             store.write_group_attributes(folder, attributes, self._ome(kind, axes, levels))
             put_folder(folder, self.layout.kinds[kind])
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _begun(self) -> Any:
+        """What a folder is of that can be gone on with."""
+        return json.loads(json.dumps({**self.recipe, "kinds": sorted(self.layout.kinds)}))
+
+    def _clear(self) -> None:
+        (self.folder / "recipe.json").unlink(missing_ok=True)  # first: the rest belongs to it
+        for name in ("done", *(path.name for path in self.folder.glob("[!.]*") if path.is_dir())):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _create(self, kind: str) -> None:
         axes, shape = self._axes(kind), list(self.layout.shape)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,6 +112,36 @@ def test_another_recipe_begins_anew(tmp_path: Path) -> None:
     first = PartialPrediction(plan, RECIPE)
     fill(first, every, first.begin()[:3])
     assert len(PartialPrediction(plan, RECIPE | {"tile": 65}).begin()) == 6
+
+
+def test_other_kinds_begin_anew(tmp_path: Path) -> None:
+    plan, every = layout(tmp_path), values((2, 130, 90))
+    less = replace(plan, kinds={MASK: plan.kinds[MASK]})
+    first = PartialPrediction(less, RECIPE)
+    fill(first, every, first.begin())
+    second = PartialPrediction(plan, RECIPE)
+    assert len(second.begin()) == 6
+    fill(second, every, plan.units)
+    second.finish()
+    assert is_finished(plan.kinds, RECIPE)
+    assert PartialPrediction(less, RECIPE).layout.kinds.keys() == {MASK}
+
+
+def test_only_one_process_writes_it(tmp_path: Path) -> None:
+    partial = PartialPrediction(layout(tmp_path), RECIPE)
+    with partial.held() as left:
+        assert len(left) == 6
+        script = (
+            "import sys; from pathlib import Path; from filelock import FileLock, Timeout\n"
+            "try: FileLock(sys.argv[1]).acquire(timeout=0)\n"
+            "except Timeout: sys.exit(7)"
+        )
+        lock = partial.folder / "command.lock"
+        done = subprocess.run([sys.executable, "-c", script, str(lock)], timeout=60)
+        assert done.returncode == 7
+        fill(partial, values((2, 130, 90)), left)
+        partial.finish()
+    assert not [*tmp_path.glob(".*")]
 
 
 def test_one_that_was_killed_while_it_put_results_in_place_is_finished(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +52,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--run", help="of a project: name of a run; the latest if not given")
     parser.add_argument("--stage", default="last", help="of a project: a number or last")
-    parser.add_argument("--axes", help="of the files, where they do not say: zyx, yxc, …")
+    parser.add_argument("--axes", help="of files that do not say (OME-Zarr does): zyx, yxc, …")
     parser.add_argument("--channels", help="of the files, numbered from 0: e.g. 0,1,2")
     _add_results(parser)
     _add_ways(parser)
@@ -100,6 +102,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
 
 def predict(options: argparse.Namespace) -> int:
     """Write the mask of every image; exit code 1 when one could not be predicted."""
+    _check(options)
     model = _model_file(options)
     pairing = find_pairs(options.images)
     sources = [image for image, _ in pairing.pairs]
@@ -111,6 +114,18 @@ def predict(options: argparse.Namespace) -> int:
     else:
         _print(found, pairing.skipped, options.output)
     return 1 if found.failed else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise `ConfigError` for options that make no sense."""
+    if options.workers < 0:
+        raise ConfigError(
+            f"{options.workers} processes make no sense.", "Give --workers 1 or more."
+        )
+    if options.skip_empty is not None and not math.isfinite(options.skip_empty):
+        raise ConfigError(f"No pixel has the value {options.skip_empty}.", "Check --skip-empty.")
+    if options.output.exists() and not options.output.is_dir():
+        raise ConfigError(f"{options.output} is no folder.", "Choose a folder with --output.")
 
 
 def _predict(options: argparse.Namespace, model: Path, names: dict[Path, str]) -> Outcome:
@@ -137,10 +152,12 @@ def _predict_by_cluster(
 ) -> Outcome:
     from napari_threestage.inference.cluster import Worker, connected, predict_by
     from napari_threestage.inference.device import default_threads
+    from napari_threestage.inference.to_zarr import digest_of
 
     threads = 0 if options.scheduler else max(1, default_threads() // options.workers)
-    worker = Worker(model.resolve(), options.device, threads, tuple(_settings(options).items()))
-    places = {path.resolve(): name for path, name in names.items()}
+    settings = tuple(_settings(options).items())
+    worker = Worker(model.resolve(), digest_of(model), options.device, threads, settings)
+    places = {Path(os.path.abspath(path)): name for path, name in names.items()}
     with connected(options.workers, options.scheduler) as client:
         return predict_by(client, worker, segmenter, places, order, tell)
 
@@ -194,6 +211,7 @@ def _names(sources: Sequence[Path]) -> dict[Path, str]:
 def _candidates(source: Path) -> Iterator[str]:
     name = source.name.removesuffix(".zarr").removesuffix(".ome")
     stem = name if source.is_dir() else source.stem.removesuffix(".ome")
+    stem = re.sub(r"[\\\0]", "_", stem).lstrip(".") or "image"
     yield stem
     for number in itertools.count(2):
         yield f"{stem}-{number}"

@@ -20,7 +20,7 @@ from napari_threestage.errors import ConfigError
 from napari_threestage.export import onnx_file
 from napari_threestage.export.package_pages import cover_picture, read_me
 from napari_threestage.extra import missing_package
-from napari_threestage.inference.package import WEIGHTS
+from napari_threestage.model_file import WEIGHTS
 from napari_threestage.planes import PERCENTILES
 
 if TYPE_CHECKING:

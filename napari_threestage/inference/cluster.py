@@ -6,12 +6,13 @@ Machines have to see the same folders.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.errors import ConfigError, ImageFileError
+from napari_threestage.errors import ConfigError, ImageFileError, NotReadyError
 from napari_threestage.extra import missing_package
 from napari_threestage.inference.many import (
     ZARR,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from napari_threestage.prediction_store import Layout
     from napari_threestage.store import ImageArray
 
+WAIT_SECONDS = 60
 FEWEST, MOST = 4, 16  # bands of a task; each predicts one more row of tiles than it writes
 
 
@@ -44,8 +46,8 @@ class Worker:
 
     Attributes
     ----------
-    model
-        The file.
+    model, digest
+        The file, and what tells it from another one of this name.
     device, threads
         Where to compute; 0 threads: as many as the worker finds right.
     settings
@@ -53,6 +55,7 @@ class Worker:
     """
 
     model: Path
+    digest: str
     device: str
     threads: int
     settings: tuple[tuple[str, Any], ...]
@@ -66,6 +69,8 @@ class _Image:
     ----------
     partial
         As OME-Zarr; None: as files.
+    lock
+        Keeps other commands from it until it is closed.
     waiting
         Tasks that are left.
     """
@@ -74,6 +79,7 @@ class _Image:
     name: str
     image: ImageArray
     partial: PartialPrediction | None = None
+    lock: ExitStack = field(default_factory=ExitStack)
     waiting: int = 1
     failed: bool = False
 
@@ -95,7 +101,7 @@ def connected(workers: int, scheduler: str | None) -> Iterator[Any]:
     NotReadyError
         Dask's distributed is not installed.
     ConfigError
-        There is no cluster at that address.
+        There is no cluster at that address, or it has no workers.
     """
     try:
         from distributed import Client, LocalCluster
@@ -110,6 +116,7 @@ def connected(workers: int, scheduler: str | None) -> Iterator[Any]:
                 f"There is no Dask scheduler at {scheduler} ({error}).", "Check --scheduler."
             ) from error
         with client:
+            _wait_for_workers(client, scheduler)
             yield client
         return
     with (
@@ -119,6 +126,15 @@ def connected(workers: int, scheduler: str | None) -> Iterator[Any]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def _wait_for_workers(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WAIT_SECONDS)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"The cluster at {scheduler} has no workers.", f"Start some: dask worker {scheduler}"
+        ) from error
 
 
 def predict_by(
@@ -136,14 +152,16 @@ def predict_by(
     outcome, n_workers = Outcome(), len(client.nthreads())
     with mask_folder(order, segmenter) as masks:
         desk, share = Desk(order, masks, outcome), Share(len(names), tell)
-        images = opened(names, desk, share)
+        desk.check_names(names.values())
+        images, busy = opened(names, desk, share), ExitStack()
         if order.format == ZARR:
-            tasks = _zarr_tasks(worker, segmenter, images, desk, share, n_workers)
+            tasks = _zarr_tasks(worker, segmenter, images, desk, share, n_workers, busy)
         else:
             tasks = _file_tasks(worker, images, order)
-        for task, future in _worked(client, tasks, 2 * n_workers):
-            _take(task, future, desk)
-            share.add(task.part)
+        with busy:  # locks of the images that are not finished when something fails
+            for task, future in _worked(client, tasks, 2 * n_workers):
+                _take(task, future, desk)
+                share.add(task.part)
     outcome.statistics += masks.statistics
     outcome.files += [file for file in masks.files if file not in outcome.files]
     return outcome
@@ -164,26 +182,26 @@ def _zarr_tasks(
     desk: Desk,
     share: Share,
     n_workers: int,
+    busy: ExitStack,
 ) -> Iterator[_Task]:
     order = desk.order
     for path, name, image in images:
-        partial = begun(worker.model, segmenter, path, name, image, desk)
-        left = [] if partial is None else partial.begin()
+        partial = begun(worker.digest, segmenter, path, name, image, desk)
         if partial is None:
             share.add(1)
-        elif not left:
-            partial.finish()
-            desk.note(name, path, image, kept=False)
-            share.add(1)
-        if partial is None or not left:
             continue
+        work = _Image(path, name, image, partial)
+        busy.callback(work.lock.close)
+        left = work.lock.enter_context(partial.held())
         parts, total = shares(left, n_workers), len(partial.layout.units)
         share.add(1 - len(left) / total)
-        busy = _Image(path, name, image, partial, len(parts))
+        work.waiting = len(parts)
+        if not parts:
+            _finish(work, partial, desk)
         for units in parts:
             what = (partial.layout, partial.recipe, units, order.wanted)
             arguments = (worker, path, order.axes, *what)
-            yield _Task(busy, len(units) / total, predict_share, arguments)
+            yield _Task(work, len(units) / total, predict_share, arguments)
 
 
 def shares(units: Sequence[Unit], workers: int) -> list[list[Unit]]:
@@ -226,13 +244,34 @@ def _take(task: _Task, future: Any, desk: Desk) -> None:
         if not image.failed:
             desk.outcome.failed.append((image.path.name, str(error)))
         image.failed = True
-    if image.failed or image.waiting:
+    except CancelledError as error:
+        raise _given_up("the cluster has gone") from error
+    except Exception as error:
+        if type(error).__name__ == "KilledWorker":  # of distributed, which may be missing
+            raise _given_up("workers were killed again and again") from error
+        raise
+    if image.waiting:
         return
-    if image.partial is None:
+    if image.failed:
+        image.lock.close()
+    elif image.partial is None:
         desk.write(image.name, image.path, image.image, found)
-        return
-    image.partial.finish()
+    else:
+        _finish(image, image.partial, desk)
+
+
+def _finish(image: _Image, partial: PartialPrediction, desk: Desk) -> None:
+    partial.finish()
     desk.note(image.name, image.path, image.image, kept=False)
+    image.lock.close()
+
+
+def _given_up(reason: str) -> NotReadyError:
+    return NotReadyError(
+        f"The prediction could not be finished: {reason}.",
+        "Memory may be short: try fewer --workers or a smaller --tile. With --as ome-zarr the same "
+        "command goes on.",
+    )
 
 
 def predict_share(
@@ -248,6 +287,8 @@ def predict_share(
     from napari_threestage.inference.to_zarr import predict_units
 
     partial = PartialPrediction(layout, recipe)
+    if not partial.is_begun():
+        raise ConfigError(f"{partial.folder} is not there, or another command has begun it anew.")
     predict_units(_segmenter(worker), open_image(source, axes), partial, units, wanted)
     return len(units)
 
@@ -263,7 +304,10 @@ def _segmenter(worker: Worker) -> Segmenter:
 
     from napari_threestage.inference.device import choose_device
     from napari_threestage.inference.segmenter import load_segmenter
+    from napari_threestage.inference.to_zarr import digest_of
 
+    if digest_of(worker.model) != worker.digest:
+        raise ConfigError(f"A worker finds another file as {worker.model}.")
     if worker.threads:
         torch.set_num_threads(worker.threads)
     segmenter = load_segmenter(worker.model, choose_device(worker.device))

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 from napari_threestage.errors import ImageFileError
 from napari_threestage.inference.blending import Wanted
 from napari_threestage.inference.segmenter import label_shape
-from napari_threestage.inference.to_zarr import layout_of, predict_units, recipe_of
+from napari_threestage.inference.to_zarr import digest_of, layout_of, predict_units, recipe_of
 from napari_threestage.ingest import open_image
-from napari_threestage.mask_files import MaskFolder, write_mask_file
+from napari_threestage.mask_files import (
+    MaskFolder,
+    is_mask_file,
+    refuse_foreign,
+    write_mask_file,
+)
 from napari_threestage.prediction_store import (
     CONFIDENCE,
     MASK,
     PROBABILITIES,
     PartialPrediction,
+    Unit,
     check_targets,
     is_finished,
     read_mask,
@@ -24,7 +30,7 @@ from napari_threestage.prediction_store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -98,10 +104,21 @@ class Desk:
 
     def check(self, name: str, image: ImageArray) -> None:
         """Raise `ConfigError` where a result would replace what we did not write."""
+        self._check(name, label_shape(image), image.axes.replace("c", ""))
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Do the same for all images before anything is read, as if each were one plane."""
+        for name in names:
+            self._check(name, (1, 1), "yx")
+
+    def _check(self, name: str, shape: Sequence[int], axes: str) -> None:
         if self.order.format == ZARR:
             check_targets(self.targets(name))
             return
-        self._masks.check(name, label_shape(image), image.axes.replace("c", ""))
+        self._masks.check(name, shape, axes)
+        kinds = [CONFIDENCE] * self.order.confidence
+        kinds += [PROBABILITIES] * self.order.wanted.probabilities
+        refuse_foreign([self._extra_path(name, kind) for kind in kinds], is_mask_file)
 
     def targets(self, name: str) -> dict[str, Path]:
         """Return where an image's results go as OME-Zarr, by kind."""
@@ -121,9 +138,12 @@ class Desk:
             outcome.probabilities.append(self._extra(name, PROBABILITIES, found.probabilities))
 
     def _extra(self, name: str, kind: str, values: np.ndarray) -> Path:
-        path = self.order.output / f"{name}_{kind}.tif"
+        path = self._extra_path(name, kind)
         write_mask_file(path, values)
         return path
+
+    def _extra_path(self, name: str, kind: str) -> Path:
+        return self.order.output / f"{name}_{kind}.tif"
 
     def note(self, name: str, source: Path, image: ImageArray, kept: bool) -> None:
         """Note that an image's results are there as OME-Zarr."""
@@ -159,8 +179,11 @@ def predict_many(
     outcome = Outcome()
     with mask_folder(order, segmenter) as masks:
         desk, share = Desk(order, masks, outcome), Share(len(names), tell)
-        act = _to_zarr if order.format == ZARR else _to_files
-        act(model, segmenter, names, desk, share)
+        desk.check_names(names.values())
+        if order.format == ZARR:
+            _to_zarr(digest_of(model), segmenter, names, desk, share)
+        else:
+            _to_files(segmenter, names, desk, share)
     outcome.statistics += masks.statistics
     # Such as the COCO file of all masks, which is written at the end.
     outcome.files += [file for file in masks.files if file not in outcome.files]
@@ -225,9 +248,7 @@ def note_failure(desk: Desk, share: Share, path: Path, error: ImageFileError) ->
     share.add(1)
 
 
-def _to_files(
-    model: Path, segmenter: Segmenter, names: Mapping[Path, str], desk: Desk, share: Share
-) -> None:
+def _to_files(segmenter: Segmenter, names: Mapping[Path, str], desk: Desk, share: Share) -> None:
     """Predict into files; those of one image are written while the next one is predicted."""
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
@@ -253,39 +274,53 @@ def _to_files(
 
 
 def _to_zarr(
-    model: Path, segmenter: Segmenter, names: Mapping[Path, str], desk: Desk, share: Share
+    digest: str, segmenter: Segmenter, names: Mapping[Path, str], desk: Desk, share: Share
 ) -> None:
     """Predict band by band into OME-Zarr; what was begun before is gone on with."""
     for path, name, image in opened(names, desk, share):
-        partial = begun(model, segmenter, path, name, image, desk)
+        partial = begun(digest, segmenter, path, name, image, desk)
         if partial is None:
             share.add(1)
             continue
-        total, left = len(partial.layout.units), partial.begin()
-        share.add(1 - len(left) / total)
-        done = 0
+        with partial.held() as left:
+            _predict_left(segmenter, path, name, image, partial, left, desk, share)
 
-        def tell(count: int, total: int = total) -> None:
-            nonlocal done
-            done += count
-            share.add(count / total)
 
-        try:
-            predict_units(segmenter, image, partial, left, desk.order.wanted, tell)
-        except ImageFileError as error:
-            desk.outcome.failed.append((path.name, str(error)))
-            share.add((len(left) - done) / total)
-            continue
-        partial.finish()
-        desk.note(name, path, image, kept=False)
+def _predict_left(
+    segmenter: Segmenter,
+    path: Path,
+    name: str,
+    image: ImageArray,
+    partial: PartialPrediction,
+    left: Sequence[Unit],
+    desk: Desk,
+    share: Share,
+) -> None:
+    """Predict what is left of an image."""
+    total, done = len(partial.layout.units), 0
+    share.add(1 - len(left) / total)
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        share.add(count / total)
+
+    try:
+        predict_units(segmenter, image, partial, left, desk.order.wanted, tell)
+    except ImageFileError as error:
+        desk.outcome.failed.append((path.name, str(error)))
+        share.add((len(left) - done) / total)
+        return
+    partial.finish()
+    desk.note(name, path, image, kept=False)
 
 
 def begun(
-    model: Path, segmenter: Segmenter, path: Path, name: str, image: ImageArray, desk: Desk
+    digest: str, segmenter: Segmenter, path: Path, name: str, image: ImageArray, desk: Desk
 ) -> PartialPrediction | None:
     """Return the prediction of an image that is to be written; None: it is there already."""
     targets, order = desk.targets(name), desk.order
-    recipe: dict[str, Any] = recipe_of(model, segmenter, path, order.axes, order.wanted)
+    recipe: dict[str, Any] = recipe_of(digest, segmenter, path, order.axes, order.wanted)
     if is_finished(targets, recipe):
         desk.note(name, path, image, kept=True)
         return None

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from napari_threestage.model_file import WEIGHTS
 from napari_threestage.segmenter_info import not_a_segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WEIGHTS = "model.safetensors"  # in every package that this program writes
 LARGEST = 8 * 2**30
 MOST_ENTRIES = 10_000
 MOST_PACKED = 200  # times smaller than it is: weights are hardly compressible, bombs are

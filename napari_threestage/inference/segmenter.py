@@ -109,6 +109,11 @@ class Segmenter:
             name = ".".join(map(str, first["loc"]))
             raise ConfigError(f"'{name}' cannot be {first['input']}: {first['msg']}.") from error
         taken = self.info.channels if channels is None else [*channels]
+        if channels is not None and not _are_channels(channels, self.info.n_channels):
+            raise ConfigError(
+                f"The channels {[*channels]} cannot be taken.",
+                f"Name {self.info.n_channels}, numbered from 0.",
+            )
         info = replace(self.info, channels=taken, inference=inference.model_dump(mode="json"))
         return Segmenter(self.network, info, self.device)
 
@@ -187,6 +192,11 @@ class Segmenter:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _are_channels(channels: Sequence[int], count: int) -> bool:
+    whole = all(isinstance(one, int) and one >= 0 for one in channels)
+    return whole and len(channels) == count
 
 
 def label_shape(image: ImageArray) -> tuple[int, ...]:

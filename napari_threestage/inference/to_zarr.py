@@ -47,11 +47,11 @@ def layout_of(segmenter: Segmenter, image: ImageArray, kinds: Mapping[str, Path]
 
 
 def recipe_of(
-    model: Path, segmenter: Segmenter, source: Path, axes: str | None, wanted: Wanted
+    digest: str, segmenter: Segmenter, source: Path, axes: str | None, wanted: Wanted
 ) -> dict[str, Any]:
     """Return what a prediction is made of: the same recipe gives the same pixels."""
     return {
-        "model": digest_of(model),
+        "model": digest,
         "inference": segmenter.info.inference,
         "channels": segmenter.info.channels,
         "image": source.name,
@@ -107,7 +107,14 @@ def _runs(units: Sequence[Unit]) -> Iterator[tuple[int, range]]:
 
 
 def _state_of(path: Path) -> list[int]:
-    """Return what tells that a file has been changed; of a folder, its metadata's."""
-    inside = [path / name for name in ("zarr.json", ".zattrs")]
-    found = next((file for file in inside if file.exists()), path).stat()
-    return [found.st_size, found.st_mtime_ns]
+    """Return what tells that a file has been changed: number of files, bytes and newest time.
+
+    Of an OME-Zarr image these are all files but those of its label sets.
+    """
+    files = [path]
+    if path.is_dir():
+        found = path.rglob("*")
+        files = [file for file in found if "labels" not in file.relative_to(path).parts[:1]]
+    states = [file.stat() for file in files if file.is_file()]
+    sizes = sum(state.st_size for state in states)
+    return [len(states), sizes, max((state.st_mtime_ns for state in states), default=0)]

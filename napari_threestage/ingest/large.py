@@ -11,7 +11,7 @@ from napari_threestage import store
 from napari_threestage.errors import ImageFileError
 from napari_threestage.ingest.axes import canonical, checked_axes, settle_axes
 from napari_threestage.ingest.importer import load_image
-from napari_threestage.ingest.read import channel_names_of, check_values
+from napari_threestage.ingest.read import channel_names_of, check_dtype, check_values
 from napari_threestage.ingest.stored import DAMAGED, Stored
 from napari_threestage.ingest.tiff import TIFF_SUFFIXES, open_tiff
 from napari_threestage.store import ImageArray
@@ -113,7 +113,8 @@ def image_of(array: np.ndarray, axes: str | None = None) -> ImageArray:
         The axes make no sense, or the shape does not tell them.
     """
     name = "The array"
-    stored = Stored(np.asarray(array))
+    values = np.asarray(array)
+    stored = Stored(values.astype(np.uint8) if values.dtype == np.bool_ else values)
     check_values(name, stored.array)
     if axes is None:
         settle_axes(name, stored)
@@ -137,7 +138,10 @@ def _open_large(path: Path, stored: Stored, axes: str | None) -> ImageArray:
     else:
         settle_axes(path.name, stored)
     names = channel_names_of(stored, _count(stored))
+    check_dtype(path.name, stored.array.dtype)
     view, ordered = _ordered(path.name, stored.array, stored.axes.replace("s", "c"))
+    if view.dtype == np.bool_:
+        view.dtype = np.dtype(np.uint8)  # as of a small file
     scale = {axis: size for axis, size in stored.scale.items() if axis in ordered}
     unit = {axis: text for axis, text in stored.unit.items() if axis in ordered}
     return ImageArray(view, ordered, scale, unit, names)

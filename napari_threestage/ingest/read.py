@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -185,11 +186,7 @@ def _check_file(path: Path) -> None:
 
 def check_values(name: str, array: np.ndarray) -> None:
     """Raise `ImageFileError` for what are no pixels."""
-    if array.dtype.kind not in "uif":
-        raise ImageFileError(
-            f"{name} holds values of type {array.dtype}, which are no pixel values.",
-            "Save it as integers or real numbers.",
-        )
+    check_dtype(name, array.dtype)
     if array.size == 0 or array.ndim < 2:
         raise ImageFileError(
             f"{name} holds no image: its shape is {array.shape}.",
@@ -198,6 +195,15 @@ def check_values(name: str, array: np.ndarray) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ImageFileError(
             f"{name} has no finite value: all pixels are NaN or infinite.", "Export it again."
+        )
+
+
+def check_dtype(name: str, dtype: np.dtype[Any]) -> None:
+    """Raise `ImageFileError` for a type that no pixels have; booleans count as bytes."""
+    if dtype.kind not in "buif":
+        raise ImageFileError(
+            f"{name} holds values of type {dtype}, which are no pixel values.",
+            "Save it as integers or real numbers.",
         )
 
 

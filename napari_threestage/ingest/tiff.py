@@ -148,7 +148,7 @@ def _pieces(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries)
     if series.dataoffset is not None:
         dtype = series.dtype.newbyteorder(tif.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
-    array = zarr_arrays.open_tiff_store(series.aszarr())
+    array = zarr_arrays.open_tiff_store(series.aszarr(level=0))  # others are a pyramid's
     return array if math.prod(array.chunks) * array.dtype.itemsize <= MOST_PIECE else None
 
 

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from napari_threestage.mask_files.folder import FORMATS, MaskFolder
+from napari_threestage.mask_files.folder import FORMATS, MaskFolder, refuse_foreign
 from napari_threestage.mask_files.mask import SOFTWARE
 from napari_threestage.mask_files.tiff import is_mask_file, write_mask_file
 
-__all__ = ["FORMATS", "SOFTWARE", "MaskFolder", "is_mask_file", "write_mask_file"]
+__all__ = ["FORMATS", "SOFTWARE", "MaskFolder", "is_mask_file", "refuse_foreign", "write_mask_file"]

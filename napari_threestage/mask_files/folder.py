@@ -6,9 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from napari_threestage.errors import ConfigError
+from napari_threestage.files import check_plain_name
 from napari_threestage.mask_files.coco import CocoFormat
 from napari_threestage.mask_files.geojson import GeoJsonFormat
-from napari_threestage.mask_files.mask import MaskClass, check_plain_name, checked_mask
+from napari_threestage.mask_files.mask import MaskClass, checked_mask
 from napari_threestage.mask_files.ome_zarr import OmeZarrFormat
 from napari_threestage.mask_files.png import PngFormat
 from napari_threestage.mask_files.tiff import TiffFormat
@@ -91,8 +92,8 @@ class MaskFolder:
             from napari_threestage.mask_statistics import StatisticsFiles
 
             self._tables = StatisticsFiles(folder, self._classes)
-            _refuse_foreign(self._tables.paths, self._tables.is_ours)
-        _refuse_foreign([folder / name for name in kind.common], self._format.is_ours)
+            refuse_foreign(self._tables.paths, self._tables.is_ours)
+        refuse_foreign([folder / name for name in kind.common], self._format.is_ours)
         self._taken: set[str] = set()
 
     def __enter__(self) -> MaskFolder:
@@ -126,7 +127,7 @@ class MaskFolder:
             The name is no name of a file, or would replace what we did not write.
         """
         check_plain_name(name)
-        _refuse_foreign(self.paths(name, shape, axes), self._format.is_ours)
+        refuse_foreign(self.paths(name, shape, axes), self._format.is_ours)
 
     def add(
         self,
@@ -199,7 +200,8 @@ class MaskFolder:
             self.statistics += self._tables.finish()
 
 
-def _refuse_foreign(paths: Sequence[Path], is_ours: Callable[[Path], bool]) -> None:
+def refuse_foreign(paths: Sequence[Path], is_ours: Callable[[Path], bool]) -> None:
+    """Raise `ConfigError` where one of the files is there and not ours."""
     for path in paths:
         if path.exists() and not is_ours(path):
             raise ConfigError(

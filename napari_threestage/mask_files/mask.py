@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_threestage.errors import ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -130,12 +128,6 @@ def plane_area(mask: Mask) -> tuple[float, str] | None:
 def voxel_volume(mask: Mask) -> tuple[float, str] | None:
     """Return the volume of a voxel and its unit; None if not known."""
     return _extent(mask, "zyx")
-
-
-def check_plain_name(name: str) -> None:
-    """Raise `ConfigError` for a name that would lead out of the folder or hide the file."""
-    if not name or name.startswith(".") or re.search(r"[/\\\0]", name):
-        raise ConfigError(f"'{name}' cannot be the name of a mask file.", "Rename the image.")
 
 
 def _extent(mask: Mask, axes: str) -> tuple[float, str] | None:

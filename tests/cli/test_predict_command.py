@@ -13,7 +13,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_threestage import store
+from napari_threestage import store, zarr_arrays
+from napari_threestage.prediction_store import PartialPrediction
 from napari_threestage.project import Project
 from napari_threestage.runs import find_run
 
@@ -162,7 +163,7 @@ def test_a_killed_one_is_gone_on_with(
     assert 2 < len(before) < 30
     result = threestage(*call, tmp_path / "killed", "--progress")
     assert result.code == 0
-    lines = [json.loads(line) for line in result.err.splitlines()]
+    lines = [json.loads(line) for line in result.err.splitlines() if line.startswith("{")]
     assert lines[-1] == {"step": "predicting", "done": 100, "total": 100}
     assert lines[1]["done"] >= round(100 * 2 / 30)  # what was done before counts at once
     assert threestage(*call, tmp_path / "once").code == 0
@@ -222,6 +223,138 @@ def test_results_have_names_that_no_other_result_has(
     assert len(set(names)) == len(names) == 6
 
 
+@pytest.mark.parametrize("kind", ["confidence", "probabilities"])
+def test_a_file_that_we_did_not_write_stays(
+    kind: str, threestage: Callable[..., Result], trained: Path, large: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / f"slide_{kind}.tif"
+    mine.write_text("mine")
+    call = ("predict", trained, "--images", large, "--output", tmp_path, *SMALL_TILES)
+    result = threestage(*call, f"--{kind}")
+    assert result.code == 1
+    assert f"slide_{kind}.tif is there already" in result.sentence
+    assert mine.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == [mine.name]
+
+
+def test_a_foreign_file_is_found_before_anything_is_predicted(
+    threestage: Callable[..., Result], trained: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a", "b"):
+        tifffile.imwrite(images / f"{name}.tif", picture(70, 90), photometric="rgb")
+    (tmp_path / "b.tif").write_text("mine")
+    result = threestage("predict", trained, "--images", images, "--output", tmp_path)
+    assert result.code == 1
+    assert not (tmp_path / "a.tif").exists()
+    for ending in (".ome.zarr", ".geojson"):
+        foreign = tmp_path / f"b{ending}"
+        foreign.write_text("{}")
+        format_ = ending.removeprefix(".").replace(".", "-")
+        call = ("predict", trained, "--images", images, "--output", tmp_path, "--as", format_)
+        assert "is there already" in threestage(*call).sentence
+        assert foreign.read_text() == "{}"
+
+
+def test_names_that_are_no_file_names_everywhere_are_mended(
+    threestage: Callable[..., Result], trained: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    tifffile.imwrite(images / "b\\c.tif", picture(40, 48), photometric="rgb")
+    found = document(
+        threestage("predict", trained, "--images", images, "--output", tmp_path, "--json")
+    )
+    assert [os.path.basename(path) for path in found["files"]] == ["b_c.tif"]
+
+
+def test_an_ome_zarr_image_whose_pixels_have_changed_is_predicted_anew(
+    threestage: Callable[..., Result], trained: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "slide.ome.zarr"
+    pixels = store.ImageArray(picture(150, 90).transpose(2, 0, 1), "cyx")
+    store.write_image(path, pixels, {})
+    call = ("predict", trained, "--images", path, "--output", tmp_path / "out", "--json")
+    call = (*call, "--as", "ome-zarr", *SMALL_TILES)
+    document(threestage(*call))
+    assert len(document(threestage(*call))["kept"]) == 1
+    zarr_arrays.open_array(path / "0")[...] = 0
+    assert document(threestage(*call))["kept"] == []
+
+
+def test_what_is_wanted_besides_is_part_of_what_is_gone_on_with(
+    threestage: Callable[..., Result], trained: Path, large: Path, tmp_path: Path
+) -> None:
+    call = ("predict", trained, "--images", large, "--output", tmp_path, "--as", "ome-zarr")
+    call = (*call, *SMALL_TILES, "--json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PartialPrediction, "finish", stop)  # all bands are there by then
+        assert threestage(*call).code == 3
+    found = document(threestage(*call, "--confidence"))
+    assert all(os.path.isdir(path) for path in (*found["files"], *found["confidence"]))
+    mask = zarr_mask_of(found["files"][0])
+    assert mask.min() >= 1
+    assert zarr_mask_of(found["confidence"][0]).min() > 0
+
+
+def stop(partial: PartialPrediction) -> None:
+    raise KeyboardInterrupt
+
+
+def test_two_commands_do_not_write_one_result(
+    threestage: Callable[..., Result],
+    start_child: Callable[..., Child],
+    trained: Path,
+    tmp_path: Path,
+) -> None:
+    image = tmp_path / "slide.tif"
+    tifffile.imwrite(image, picture(64 * 40, 64), photometric="rgb")
+    call = ("predict", trained, "--images", image, "--as", "ome-zarr", *SMALL_TILES)
+    call = (*call, "--device", "cpu", "--output", tmp_path / "out")
+    child = start_child(*call, "--flips", "8")
+    done = tmp_path / "out" / ".slide.ome.zarr.partial" / "done"
+    while not (done.is_dir() and any(done.iterdir())):
+        assert child.process.poll() is None, child.process.communicate()
+        time.sleep(0.005)
+    result = threestage(*call)
+    assert result.code == 1
+    assert f"is being predicted (process {child.process.pid} on" in result.sentence
+    assert child.process.wait(300) == 0
+    assert zarr_mask(tmp_path / "out" / "slide.ome.zarr").all()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--workers", "-1"], "-1 processes make no sense"),
+        (["--skip-empty", "nan"], "No pixel has the value nan"),
+        (["--channels", "0,1"], r"The channels [0, 1] cannot be taken. Name 3"),
+        (["--tile", "0"], "'tile' cannot be 0"),
+    ],
+)
+def test_options_that_make_no_sense(
+    options: list[str],
+    sentence: str,
+    threestage: Callable[..., Result],
+    trained: Path,
+    large: Path,
+    tmp_path: Path,
+) -> None:
+    call = ("predict", trained, "--images", large, "--output", tmp_path / "out", *options)
+    result = threestage(*call)
+    assert result.code == 1
+    assert sentence in result.sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_told(
+    threestage: Callable[..., Result], trained: Path, large: Path
+) -> None:
+    result = threestage("predict", trained, "--images", large, "--output", large)
+    assert "is no folder" in result.sentence
+
+
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """Two workers in threads of this process."""
@@ -247,6 +380,7 @@ def test_a_cluster_gives_the_same(
     (images / "slide.tif").write_bytes(large.read_bytes())
     tifffile.imwrite(images / "other.tif", picture(700, 70), photometric="rgb")
     (images / "broken.tif").write_bytes(b"II*\0nothing")
+    (images / "link.tif").symlink_to(images / "slide.tif")
     call = ("predict", trained, "--images", images, *SMALL_TILES, "--as", format_)
     alone = threestage(*call, "--output", tmp_path / "alone", "--json")
     shared = threestage(*call, "--output", tmp_path / "shared", "--scheduler", scheduler, "--json")
@@ -254,7 +388,7 @@ def test_a_cluster_gives_the_same(
     assert json.loads(shared.out)["failed"] == json.loads(alone.out)["failed"]
     names = sorted(path.name for path in (tmp_path / "alone").iterdir())
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == names
-    assert len(names) == 2
+    assert len(names) == 3
     for name in names:
         read = tifffile.imread if format_ == "tiff" else zarr_mask
         np.testing.assert_array_equal(
@@ -282,3 +416,38 @@ def test_a_cluster_that_is_not_there_is_told(
     result = threestage(*call, "--scheduler", "nonsense")
     assert result.code == 1
     assert "no Dask scheduler at nonsense" in result.sentence
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_without_workers_is_told(
+    threestage: Callable[..., Result],
+    trained: Path,
+    large: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("napari_threestage.inference.cluster.WAIT_SECONDS", 0.2)
+    alone = {"cls": distributed.Scheduler, "options": {"dashboard": False, "host": "127.0.0.1"}}
+    with distributed.SpecCluster(scheduler=alone, workers={}) as cluster:
+        call = ("predict", trained, "--images", large, "--output", tmp_path)
+        result = threestage(*call, "--scheduler", cluster.scheduler_address)
+    assert result.code == 1
+    assert "has no workers" in result.sentence
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_workers_do_not_go_on_with_another_segmenter_of_the_same_name(
+    threestage: Callable[..., Result], scheduler: str, trained: Path, large: Path, tmp_path: Path
+) -> None:
+    run, model = find_run(Project(trained)), tmp_path / "cells.safetensors"
+    for stage in (1, 3):
+        model.write_bytes(run.model_path(stage).read_bytes())
+        call = ("predict", model, "--images", large, *SMALL_TILES, "--confidence", "--output")
+        assert threestage(*call, tmp_path / f"shared-{stage}", "--scheduler", scheduler).code == 0
+        assert threestage(*call, tmp_path / f"alone-{stage}").code == 0
+        found, expected = (
+            tifffile.imread(tmp_path / f"{kind}-{stage}" / "slide_confidence.tif")
+            for kind in ("shared", "alone")
+        )
+        np.testing.assert_array_equal(found, expected)

@@ -58,6 +58,39 @@ def test_a_tiff_has_the_same_pixels_and_metadata(kind: str, dtype: str, tmp_path
     np.testing.assert_array_equal(opened.data[window], loaded.data[window])
 
 
+@pytest.mark.parametrize("below", ["inside", "beside"])
+def test_of_a_pyramid_the_full_resolution_is_read(below: str, tmp_path: Path) -> None:
+    path, data = tmp_path / "slide.ome.tif", numbers(300, 260, 3)
+    options: dict[str, Any] = {"photometric": "rgb", "tile": (64, 64), "compression": "zlib"}
+    with tifffile.TiffWriter(path, ome=below == "inside") as file:
+        if below == "inside":
+            file.write(data, subifds=2, metadata={"axes": "YXS"}, **options)
+        else:
+            file.write(data, **options)
+        for step in (2, 4):
+            file.write(data[::step, ::step], subfiletype=1, **options)
+    opened = open_image(path)
+    assert isinstance(opened.data, AxesView)
+    assert opened.data.shape == (3, 300, 260)
+    np.testing.assert_array_equal(opened.data[...], data.transpose(2, 0, 1))
+
+
+def test_booleans_are_the_bytes_that_they_are_in_a_small_file(tmp_path: Path) -> None:
+    path, data = tmp_path / "image.tif", numbers(70, 90) > 100
+    tifffile.imwrite(path, data)
+    opened, loaded = open_image(path), load_image(path)
+    assert opened.data.dtype == loaded.data.dtype == image_of(data).data.dtype == np.uint8
+    np.testing.assert_array_equal(opened.data[...], loaded.data)
+    np.testing.assert_array_equal(image_of(data).data, loaded.data)
+
+
+def test_numbers_that_are_no_pixels_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, np.zeros((70, 90), np.complex64))
+    with pytest.raises(ImageFileError, match="no pixel values"):
+        open_image(path)
+
+
 def test_axes_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, numbers(5, 70, 90), tile=(32, 32))

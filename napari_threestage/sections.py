@@ -240,7 +240,9 @@ class InferenceConfig(Section):
     transpose: bool = Field(
         False, description="average over all with rows and columns swapped as well"
     )
-    tile: int = Field(1024, ge=64, description="side of what a larger image is predicted in")
+    tile: int = Field(
+        1024, ge=64, le=2**14, description="side of what a larger image is predicted in"
+    )
     blend: int = Field(32, ge=0, description="pixels over which a tile passes into the next")
     halo: int = Field(64, ge=0, description="pixels around that, which the network sees as well")
 

@@ -19,6 +19,7 @@ KEY = "threestage"  # under which the description lies in a file of any format
 LARGEST_HEADER = 16 * 2**20
 MOST_CHANNELS = 4096
 MOST_CLASSES = 255
+LONGEST_NAME = 1000
 NO_SEGMENTER = "Give a project, or a file that threestage export wrote."
 
 
@@ -155,6 +156,8 @@ def _check(info: SegmenterInfo) -> None:
         raise ValueError(f"it has {len(info.classes)} classes")
     if any(not isinstance(entry["name"], str) for entry in info.classes):
         raise ValueError("a class has no name")
+    if any(len(entry["name"]) > LONGEST_NAME for entry in info.classes):
+        raise ValueError("the name of a class is absurdly long")
     if any(not _is_colour(entry["color"]) for entry in info.classes):
         raise ValueError("a class has no colour")
     if not isinstance(info.n_channels, int) or not 1 <= info.n_channels <= MOST_CHANNELS:
@@ -174,7 +177,7 @@ def _is_colour(value: Any) -> bool:
 
 def _are_channels(channels: Any, count: int) -> bool:
     numbers = isinstance(channels, list) and all(isinstance(one, int) for one in channels)
-    return numbers and len(channels) == count and min(channels) >= 0
+    return numbers and len(channels) == count and 0 <= min(channels) <= max(channels) < 2**16
 
 
 def _check_card(card: Card) -> None:

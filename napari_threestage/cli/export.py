@@ -93,3 +93,5 @@ def _say_found(found: dict[str, Any]) -> None:
         f"by {found['largest_difference']:.1e} at most, {found['tolerance']:g} is allowed."
     )
     say(f"The record: {found['record']}.")
+    if found["warning"]:
+        say(found["warning"])

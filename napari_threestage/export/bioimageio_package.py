@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import re
 import tempfile
 import warnings
@@ -16,12 +17,12 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from napari_threestage.errors import ConfigError
+from napari_threestage.errors import ConfigError, NotReadyError, ThreeStageError
 from napari_threestage.export import onnx_file
 from napari_threestage.export.package_pages import cover_picture, read_me
 from napari_threestage.extra import missing_package
 from napari_threestage.model_file import WEIGHTS
-from napari_threestage.planes import PERCENTILES
+from napari_threestage.planes import PERCENTILES, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from napari_threestage.segmenter_info import SegmenterInfo
 
 DESCRIPTION = "threestage.json"
-EPSILON = 1e-6  # that scale_range adds to the range
+MOST_TEXT = 128  # letters of the description of an axis
+EPSILON = 1e-12  # that scale_range adds to the range; `planes.to_bytes` has it as the least
 
 
 def require_packages() -> Any:
@@ -64,8 +66,9 @@ def _pack(v0_5: Any, material: Material, folder: Path, opset: int, path: Path) -
             described = _describe(v0_5, material, folder, opset)
         except ValidationError as error:  # of what the format does not know
             first = error.errors()[0]
+            given = str(first["input"])[:MOST_TEXT]
             raise ConfigError(
-                f"A package of the Model Zoo cannot have the {first['loc'][0]} {first['input']!r}.",
+                f"A package of the Model Zoo cannot have the {first['loc'][0]} {given!r}.",
                 "Change what you say about the segmenter, or take another --format.",
             ) from error
     with path.open("wb") as file:
@@ -78,6 +81,7 @@ def _write_files(material: Material, folder: Path) -> int:
     kind = _steps(info, crop.raw.dtype)
     raw = crop.raw[np.newaxis].astype(_data_type(crop.raw.dtype), copy=False)
     images = torch.from_numpy(apply_steps(raw, kind))
+    _check_steps(crop.raw, images.numpy()[0], info)
     with torch.inference_mode():
         found = material.segmenter.network(images).softmax(1).numpy()
     np.save(folder / "test_input.npy", raw)
@@ -87,6 +91,31 @@ def _write_files(material: Material, folder: Path) -> int:
     (folder / DESCRIPTION).write_text(info.to_json(), encoding="utf-8")
     material.segmenter.save(folder / WEIGHTS)
     return onnx_file.write(material, folder / "model.onnx")
+
+
+def _check_steps(raw: np.ndarray, images: np.ndarray, info: SegmenterInfo) -> None:
+    """Raise where what the package does to stored values is not what we do, to half a grey level.
+
+    Raises
+    ------
+    NotReadyError
+        Some pixels have no value, which the steps of the format cannot leave out.
+    ThreeStageError
+        The steps are wrong.
+    """
+    if not np.isfinite(raw.astype(np.float32)).all():
+        raise NotReadyError(
+            "The images have pixels without a value (NaN or infinite), which programs that read "
+            "packages of the Model Zoo cannot leave out.",
+            "Take another --format, or give these pixels a value.",
+        )
+    difference = np.abs(images - to_bytes(raw, info.normalisation) / 255).max()
+    if not difference <= 1 / 255:
+        raise ThreeStageError(
+            f"The preprocessing of the package gives other values than this program's, by up to "
+            f"{difference:.2g} of 1.",
+            "Nothing was written; take another --format.",
+        )
 
 
 def _describe(v0_5: Any, material: Material, folder: Path, opset: int) -> Any:
@@ -156,7 +185,7 @@ def _output(v0_5: Any, info: SegmenterInfo, tensor: Any) -> Any:
         for axis in "yx"
     ]
     channels = v0_5.ChannelAxis(
-        channel_names=identifiers(names, "class"), description=", ".join(names)[:1024]
+        channel_names=identifiers(names, "class"), description=", ".join(names)[:MOST_TEXT]
     )
     return v0_5.OutputTensorDescr(
         id="probabilities",
@@ -227,9 +256,10 @@ def identifiers(names: Sequence[str], what: str) -> list[str]:
     made: list[str] = []
     for number, name in enumerate(names):
         plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
-        if not plain or not plain.isidentifier() or plain in made:
-            plain = f"{what}_{number}" + (f"_{plain}" if plain and plain not in made else "")
-        made.append(plain)
+        if not plain or not plain.isidentifier():
+            plain = f"{what}_{number}" + (f"_{plain}" if plain else "")
+        others = (f"{plain}_{count}" for count in itertools.count(2))
+        made.append(plain if plain not in made else next(one for one in others if one not in made))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.errors import ConfigError
+from napari_threestage.errors import ConfigError, ImageFileError
 from napari_threestage.files import write_json
 from napari_threestage.sections import for_stage
 from napari_threestage.segmenter_info import Card
@@ -134,8 +135,13 @@ def _of_kind(name: str, value: Any) -> Any:
 
 
 def _some_images(project: Project, run: Run) -> list[ImageArray]:
+    """Return images of the run as they lie on disk; those that are gone or damaged are left out."""
     known = [image_id for image_id in run.inputs.images if image_id in project.images]
-    return [project.read_image(image_id) for image_id in known[:LOOKED_AT]]
+    found = []
+    for image_id in known[:LOOKED_AT]:
+        with contextlib.suppress(ImageFileError, OSError):
+            found.append(project.read_image(image_id))
+    return found
 
 
 def _agreed(values: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -90,6 +92,7 @@ def export_segmenter(
     show("exporting")
     material = _material(project, run, wanted, text)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_older(target)
     folder = beside(target)
     folder.mkdir()
     try:
@@ -101,13 +104,30 @@ def export_segmenter(
         found = _record(wanted, run, material, proof, file)
         (folder / "new").touch()
         shutil.copymode(folder / "new", file)  # safetensors writes what only its owner may read
+        # First, with what is replaced, so that the file is known as ours at any moment.
+        write_json(record, {**found, "replaces": file_hash(target) if target.exists() else None})
         file.replace(target)
-        write_json(record, found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    remember_text(project, text)
     shown = {name: value for name, value in found.items() if name != "description"}
-    return {"file": str(target), **shown, "record": str(record)}
+    warning = _remember(project, text)
+    return {"file": str(target), **shown, "record": str(record), "warning": warning}
+
+
+def _remember(project: Project, text: CardText) -> str:
+    """Keep what was said; return why that cannot be, empty if it can."""
+    try:
+        remember_text(project, text)
+    except OSError as error:
+        return f"Name, authors and licence are not remembered ({error.strerror})."
+    return ""
+
+
+def _remove_older(target: Path) -> None:
+    """Remove what exports to this file left that were killed."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        if re.fullmatch(r"[0-9a-f]{8}", path.name.rpartition(".")[2]) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _material(project: Project, run: Run, wanted: Wanted, text: CardText) -> Material:
@@ -142,8 +162,9 @@ def _refuse_foreign(target: Path, record: Path) -> None:
     if not target.exists() and not record.exists():
         return
     try:
-        noted = json.loads(record.read_text())["sha256"]
-        ours = not target.exists() or noted == file_hash(target)
+        noted = json.loads(record.read_text())
+        known = (noted["sha256"], noted.get("replaces"))
+        ours = not target.exists() or file_hash(target) in known
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:

@@ -117,13 +117,25 @@ def _crops(
 
 def _windows(project: Project, run: Run, info: SegmenterInfo) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and the middle (C, H, W) of images that the network can take, of the run first."""
-    for image_id in sorted(project.images, key=lambda image_id: image_id not in run.inputs.images):
+    dtype = info.card.image_dtype if info.card else ""
+
+    def order(image_id: str) -> tuple[bool, bool]:
+        """Say whether it is of another type than most, and whether it is not of the run."""
+        return project.images[image_id].dtype != dtype, image_id not in run.inputs.images
+
+    left_out: list[tuple[str, np.ndarray]] = []
+    for image_id in sorted(project.images, key=order):
         try:
             window = _window(project.read_image(image_id), info)
-        except ImageFileError:
-            continue  # of another number of channels, or gone
-        if window is not None:
+        except (ImageFileError, OSError, RuntimeError, ValueError):
+            continue  # it is gone or damaged
+        if window is None:
+            continue  # of another number of channels
+        if np.isfinite(window.astype(np.float32)).all():
             yield project.images[image_id].name, window
+        elif not left_out:
+            left_out.append((project.images[image_id].name, window))
+    yield from left_out  # only where all others are as well
 
 
 def _window(image: ImageArray, info: SegmenterInfo) -> np.ndarray | None:

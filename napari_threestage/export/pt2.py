@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,4 +20,7 @@ DESCRIPTION = "threestage.json"  # name of the description inside
 def write(material: Material, path: Path) -> None:
     """Write the program with its weights."""
     info = material.segmenter.info.to_json()
-    torch.export.save(exported_program(material), path, extra_files={DESCRIPTION: info})
+    # Through memory: where the disk is full torch would end the process.
+    file = io.BytesIO()
+    torch.export.save(exported_program(material), file, extra_files={DESCRIPTION: info})
+    path.write_bytes(file.getbuffer())

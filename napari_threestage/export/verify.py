@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -84,7 +87,12 @@ def _replay(format_: str, file: Path, folder: Path) -> Any:
     ]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
     except subprocess.TimeoutExpired as error:
         raise ThreeStageError(
@@ -99,9 +107,14 @@ def _replay(format_: str, file: Path, folder: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def _end_with_parent() -> None:
+    """Let the operating system end this process when the one that started it is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def _reason(text: str) -> str:
-    """Return the last line of what the other process complained about."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """Return the last line with words of what the other process complained about."""
+    lines = [line.strip(" |") for line in text.splitlines() if re.search("[A-Za-z]", line)]
     return lines[-1][:500] if lines else "it gave no reason"
 
 

@@ -190,6 +190,8 @@ class Segmenter:
         try:
             save_file(tensors, temporary, metadata={KEY: self.info.to_json()})
             temporary.replace(path)
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written ({error})") from error
         finally:
             temporary.unlink(missing_ok=True)
 

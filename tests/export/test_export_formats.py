@@ -57,7 +57,7 @@ def test_the_document_says_what_was_done(exported: Exported, format_: str) -> No
     assert path.name == f"made{SUFFIXES[format_]}"
     assert list(found) == [
         *("file", "format", "stage", "run", "image", "largest_difference", "tolerance"),
-        *("checked_with", "sha256", "bytes", "created", "record"),
+        *("checked_with", "sha256", "bytes", "created", "record", "warning"),
     ]
     assert found["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found["bytes"] == path.stat().st_size

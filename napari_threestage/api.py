@@ -19,7 +19,8 @@ def load_segmenter(path: str | os.PathLike[str], device: str = "auto") -> Segmen
     Parameters
     ----------
     path
-        A ``.safetensors`` file, a BioImage package (``.zip``), or ``model.safetensors`` of a stage.
+        A ``.safetensors`` file, a BioImage package (``.zip``), ``model.safetensors`` of a stage, or
+        a project, whose latest run's last stage is taken.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
 
@@ -29,11 +30,20 @@ def load_segmenter(path: str | os.PathLike[str], device: str = "auto") -> Segmen
         The file is no segmenter, or it is damaged, malicious or newer than this program.
     ConfigError
         There is no such device.
+    ProjectError
+        The project has no run.
     """
     from napari_threestage.inference.device import choose_device
     from napari_threestage.inference.segmenter import load_segmenter as load
 
-    return load(Path(path), choose_device(device))
+    file = Path(path)
+    if file.is_dir():
+        from napari_threestage.project import Project
+        from napari_threestage.runs import find_run
+
+        run = find_run(Project(file))
+        file = run.model_path(max(run.finished_stages(), default=1))
+    return load(file, choose_device(device))
 
 
 def predict(

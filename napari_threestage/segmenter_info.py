@@ -20,7 +20,10 @@ LARGEST_HEADER = 16 * 2**20
 MOST_CHANNELS = 4096
 MOST_CLASSES = 255
 LONGEST_NAME = 1000
-NO_SEGMENTER = "Give a project, or a file that threestage export wrote."
+NO_SEGMENTER = (
+    "Give a project, or the .safetensors file or BioImage package (.zip) of threestage export; "
+    ".pt2 and .onnx are for other programs."
+)
 
 
 @dataclass(frozen=True)

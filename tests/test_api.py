@@ -12,8 +12,9 @@ import torch
 
 import napari_threestage
 from napari_threestage.config import InferenceConfig, NetworkConfig
-from napari_threestage.errors import ConfigError, ImageFileError
+from napari_threestage.errors import ConfigError, ImageFileError, ProjectError
 from napari_threestage.inference.segmenter import Segmenter
+from napari_threestage.project import Project, default_classes
 from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.training.networks import build_network
 
@@ -99,3 +100,9 @@ def test_wrong_input_is_told_in_a_sentence(model: Path, tmp_path: Path) -> None:
 def test_importing_the_package_does_not_import_torch() -> None:
     script = "import sys, napari_threestage; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_project_without_a_run_is_told(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project", default_classes(["a", "b"]))
+    with pytest.raises(ProjectError, match="no run"):
+        napari_threestage.load_segmenter(project.path)

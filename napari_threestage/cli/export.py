@@ -9,7 +9,7 @@ from napari_threestage.cli.output import add_command, print_json, say
 from napari_threestage.cli.progress import add_progress, showing
 from napari_threestage.cli.results import wanted_stages
 from napari_threestage.errors import ConfigError
-from napari_threestage.export.card import CardText, check_licence
+from napari_threestage.export.card import CardText, checked_licence
 from napari_threestage.export.formats import SUFFIXES, with_suffix
 from napari_threestage.project import Project
 from napari_threestage.runs import find_run
@@ -55,7 +55,7 @@ def export(options: argparse.Namespace) -> None:
         cite=tuple(options.cite),
     )
     # What is wrong with the arguments is said before torch is loaded.
-    check_licence(options.licence)
+    checked_licence(options.licence)
     with_suffix(options.output, options.format)
     project = Project(options.project)
     run = find_run(project, options.run)

@@ -51,9 +51,20 @@ def add_commands(commands: Any) -> None:
     add_progress(parser)
 
 
+def refuse_data_folders(project: Project, output: Path) -> None:
+    """Raise `ConfigError` for a folder in which a project keeps its data."""
+    place, home = output.resolve(), project.path.resolve()
+    if place == home or any(place.is_relative_to(home / name) for name in ("images", "runs")):
+        raise ConfigError(
+            f"{output} is where the project keeps its own data.",
+            "Choose another folder with --output, such as exports in the project.",
+        )
+
+
 def export_masks(options: argparse.Namespace) -> None:
     """Write the masks of all images that have such a mask."""
     project = Project(options.project)
+    refuse_data_folders(project, options.output)
     run = None if options.stage == GROUND_TRUTH else find_run(project, options.run)
     stage = None if run is None else _stage_to_export(run, options.stage)
     folder = MaskFolder(options.output, options.format, _classes(project, run), options.statistics)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_threestage.cli.data import chosen_channels
+from napari_threestage.cli.masks import refuse_data_folders
 from napari_threestage.cli.output import add_command, out, plain_table, print_json, say
 from napari_threestage.cli.progress import add_progress, showing
 from napari_threestage.cli.results import wanted_stages
@@ -190,10 +191,14 @@ def _model_file(options: argparse.Namespace) -> Path:
     """Return the file of a project's stage, or the one that was named."""
     path: Path = options.model
     if path.is_dir():
-        run = find_run(Project(path), options.run)
+        project = Project(path)
+        refuse_data_folders(project, options.output)
+        run = find_run(project, options.run)
         return run.model_path(wanted_stages(run, options.stage)[0])
     if not path.exists():
         raise ConfigError(f"There is no {path}.", NO_SEGMENTER)
+    if options.run or options.stage != "last":
+        raise ConfigError(f"{path} holds one stage.", "--run and --stage are for projects.")
     return path
 
 
@@ -242,7 +247,7 @@ def _place(path: Path) -> tuple[int, int] | None:
 
 
 def _print_json(found: Outcome, skipped: Sequence[Skipped]) -> None:
-    kinds = ("files", "confidence", "probabilities", "statistics", "kept")
+    kinds = ("files", "confidence", "probabilities", "statistics", "kept", "stale")
     files = {kind: [str(path) for path in getattr(found, kind)] for kind in kinds}
     failed = [*((one.path.name, one.reason) for one in skipped), *found.failed]
     print_json(files | {"failed": [list(one) for one in failed]})
@@ -255,6 +260,8 @@ def _print(found: Outcome, skipped: Sequence[Skipped], folder: Path) -> None:
         say(f"Masks that were there already, made of the same: {len(found.kept)}.")
     for path in found.statistics:
         say(f"Statistics: {path}")
+    for path in found.stale:
+        say(f"Of an earlier prediction and not of these masks: {path}")
     failed = [*((one.path.name, one.reason) for one in skipped), *found.failed]
     if failed:
         out.print(plain_table(("file", "reason"), failed, "[red]Not predicted"))

@@ -69,7 +69,8 @@ def _pack(v0_5: Any, material: Material, folder: Path, opset: int, path: Path) -
             given = str(first["input"])[:MOST_TEXT]
             raise ConfigError(
                 f"A package of the Model Zoo cannot have the {first['loc'][0]} {given!r}.",
-                "Change what you say about the segmenter, or take another --format.",
+                "Give another one with the options of threestage export, which are remembered in "
+                "exports/card.json of the project, or take another --format.",
             ) from error
     with path.open("wb") as file:
         save_bioimageio_package_to_stream(described, output_stream=file)

@@ -29,6 +29,18 @@ PAPER = {
     "url": "https://arxiv.org/abs/2012.00827",
 }
 LOOKED_AT = 100  # images whose metadata are compared: more would take long and say the same
+COMMON_LICENCES = (
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "CC-BY-4.0",
+    "CC-BY-NC-4.0",
+    "CC-BY-SA-4.0",
+    "CC0-1.0",
+    "GPL-3.0-only",
+    "GPL-3.0-or-later",
+    "MIT",
+)
 PACKAGES = ("napari-threestage", "torch", "torchvision")
 
 
@@ -61,7 +73,7 @@ def remembered_text(project: Project, given: CardText) -> CardText:
     ConfigError
         The licence cannot be an SPDX identifier.
     """
-    check_licence(given.licence)
+    given = replace(given, licence=checked_licence(given.licence))
     said: dict[str, Any] = {name: value for name, value in asdict(given).items() if value}
     return replace(_read(_place(project)), **said)
 
@@ -74,13 +86,20 @@ def remember_text(project: Project, text: CardText) -> None:
         write_json(path, asdict(text))
 
 
-def check_licence(licence: str) -> None:
-    """Raise `ConfigError` for what is no SPDX identifier, without knowing them all."""
+def checked_licence(licence: str) -> str:
+    """Return an SPDX identifier, a common one in its own capitals.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be one; not all of them are known here.
+    """
     if licence and not re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.+-]{1,60}", licence):
         raise ConfigError(
             f"'{licence}' is no SPDX identifier of a licence.",
             "Give e.g. --licence CC-BY-4.0; the list is at https://spdx.org/licenses.",
         )
+    return next((one for one in COMMON_LICENCES if one.lower() == licence.lower()), licence)
 
 
 def make_card(project: Project, run: Run, stage: int, text: CardText, multiple: int) -> Card:

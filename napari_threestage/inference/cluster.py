@@ -23,6 +23,7 @@ from napari_threestage.inference.many import (
     begun,
     mask_folder,
     opened,
+    stale_files,
 )
 from napari_threestage.ingest import open_image
 from napari_threestage.prediction_store import PartialPrediction, Unit
@@ -121,7 +122,7 @@ def connected(workers: int, scheduler: str | None) -> Iterator[Any]:
         return
     with (
         LocalCluster(
-            workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -163,6 +164,7 @@ def predict_by(
                 _take(task, future, desk)
                 share.add(task.part)
     outcome.statistics += masks.statistics
+    outcome.stale += stale_files(order, names.values())
     outcome.files += [file for file in masks.files if file not in outcome.files]
     return outcome
 

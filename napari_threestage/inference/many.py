@@ -76,6 +76,8 @@ class Outcome:
     ----------
     kept
         Masks that were there already, made of the same.
+    stale
+        Files of an earlier prediction that lie beside the masks and do not belong to them.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -83,6 +85,7 @@ class Outcome:
     probabilities: list[Path] = field(default_factory=list)
     statistics: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
+    stale: list[Path] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -185,9 +188,21 @@ def predict_many(
         else:
             _to_files(segmenter, names, desk, share)
     outcome.statistics += masks.statistics
+    outcome.stale += stale_files(order, names.values())
     # Such as the COCO file of all masks, which is written at the end.
     outcome.files += [file for file in masks.files if file not in outcome.files]
     return outcome
+
+
+def stale_files(order: Order, names: Iterable[str]) -> list[Path]:
+    """Return files of an earlier prediction of the same images that this one did not replace."""
+    ending = ".ome.zarr" if order.format == ZARR else ".tif"
+    absent = [CONFIDENCE] * (not order.confidence)
+    absent += [PROBABILITIES] * (not order.wanted.probabilities)
+    files = [order.output / f"{name}_{kind}{ending}" for name in names for kind in absent]
+    if not order.statistics:
+        files += [order.output / name for name in ("classes.csv", "objects.csv")]
+    return [file for file in files if file.exists()]
 
 
 def mask_folder(order: Order, segmenter: Segmenter) -> MaskFolder:

@@ -324,6 +324,39 @@ def test_two_commands_do_not_write_one_result(
     assert zarr_mask(tmp_path / "out" / "slide.ome.zarr").all()
 
 
+def test_what_is_left_of_an_earlier_prediction_is_told(
+    threestage: Callable[..., Result], trained: Path, large: Path, tmp_path: Path
+) -> None:
+    call = ("predict", trained, "--images", large, "--output", tmp_path, *SMALL_TILES, "--json")
+    assert document(threestage(*call, "--confidence", "--statistics"))["stale"] == []
+    left = document(threestage(*call, "--stage", "1"))["stale"]
+    assert [os.path.basename(path) for path in left] == [
+        "slide_confidence.tif",
+        "classes.csv",
+        "objects.csv",
+    ]
+
+
+def test_options_of_a_project_are_not_taken_for_a_file(
+    threestage: Callable[..., Result], trained: Path, large: Path, tmp_path: Path
+) -> None:
+    model = find_run(Project(trained)).model_path(3)
+    call = ("predict", model, "--images", large, "--output", tmp_path, "--stage", "1")
+    assert "--run and --stage are for projects" in threestage(*call).sentence
+
+
+@pytest.mark.parametrize("command", ["predict", "export-masks"])
+def test_nothing_is_written_among_the_data_of_a_project(
+    command: str, threestage: Callable[..., Result], finished: Path, large: Path
+) -> None:
+    before = sorted(finished.rglob("*"))
+    more = ["--images", large] if command == "predict" else []
+    for place in (finished, finished / "images", finished / "runs" / "masks"):
+        result = threestage(command, finished, *more, "--output", place)
+        assert "keeps its own data" in result.sentence
+    assert sorted(finished.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

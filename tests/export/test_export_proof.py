@@ -12,6 +12,7 @@ import torch
 from export_helpers import call, export
 
 from napari_threestage.export import exporter, verify
+from napari_threestage.export.card import checked_licence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,3 +220,9 @@ def test_a_project_without_its_images_cannot_prove_anything(
     (trained_project / "project.json").write_text(json.dumps(content))
     result = export(trained_project, "safetensors", tmp_path / "made")
     assert "no image to prove an export with" in result.sentence
+
+
+def test_common_licences_get_their_capitals() -> None:
+    assert checked_licence("cc-by-4.0") == "CC-BY-4.0"
+    assert checked_licence("Own-1.0") == "Own-1.0"
+    assert checked_licence("") == ""

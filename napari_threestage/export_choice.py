@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_threestage.errors import ConfigError
 from napari_threestage.files import safe_name, write_json
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from napari_threestage.runs import Run
 
 GROUND_TRUTH = "ground_truth"
+BETWEEN = "; "  # several texts in one field
 LICENCES = (
     "",
     "CC-BY-4.0",
@@ -35,6 +38,11 @@ class Format:
     title: str
     suffix: str
     readers: str
+
+    @property
+    def ending(self) -> str:
+        """What its files have to end with: the last part alone is enough for the command."""
+        return f".{self.suffix.rpartition('.')[2]}"
 
 
 MODEL_FORMATS = (
@@ -114,6 +122,8 @@ class CardText:
     ----------
     authors
         With semicolons between them.
+    citation
+        What to cite; several with a semicolon and a blank between them.
     """
 
     name: str = ""
@@ -128,10 +138,10 @@ class CardText:
             "--name": self.name,
             "--description": self.description,
             "--licence": self.licence,
-            "--cite": self.citation,
         }
         # With a sign between, so that a text may begin with a hyphen.
         found = [f"{name}={text}" for name, text in options.items() if text]
+        found += [f"--cite={text}" for text in _split_citations(self.citation)]
         return found + [f"--author={author}" for author in split_names(self.authors)]
 
 
@@ -229,9 +239,46 @@ def split_names(text: str) -> list[str]:
     return [name for part in text.split(";") if (name := part.strip())]
 
 
+def _split_citations(text: str) -> list[str]:
+    """Return what `read_card` joined; a semicolon without a blank may belong to an address."""
+    return [one for part in text.split(BETWEEN) if (one := part.strip())]
+
+
 def default_file(project: Path, stage: int, kind: Format) -> Path:
     """Return where a segmenter is written when nobody says otherwise."""
     return project / "exports" / f"{safe_name(project.name)}-stage-{stage}{kind.suffix}"
+
+
+def file_to_write(output: Path, key: str) -> Path:
+    """Return the file that an export of a format writes, as the command names it.
+
+    Raises
+    ------
+    ConfigError
+        It has no name, or the ending of another format.
+    """
+    if not output.name:
+        raise ConfigError(f"{output} is no file.", "Name a file.")
+    given, endings = output.suffix.lower(), {one.key: one.ending for one in MODEL_FORMATS}
+    if given == endings[key]:
+        return output
+    if given in endings.values():
+        other = next(one.title for one in MODEL_FORMATS if one.ending == given)
+        raise ConfigError(f"{output.name} has the ending of the format {other}.", "Name another.")
+    return output.with_name(output.name + endings[key])
+
+
+def say_existing(target: Path) -> str:
+    """Return what becomes of a file that is there already; empty where there is none.
+
+    Whether it was changed after its export only the command finds out: it reads all of it. Nothing
+    is raised for names that cannot be: people are typing them.
+    """
+    if not os.path.exists(target):
+        return ""
+    if os.path.isfile(f"{target}.json"):
+        return f"{target.name} is there already and will be replaced."
+    return f"{target.name} is there already and is no export: choose another name."
 
 
 def usable_stages(run: Run) -> list[int]:
@@ -244,7 +291,7 @@ def read_card(project: Path) -> CardText:
     content = _card_content(project)
     texts = {key: _text(content.get(key)) for key in ("name", "description", "licence")}
     authors, citation = (_list(content.get(key)) for key in ("authors", "cite"))
-    return CardText(**texts, authors="; ".join(authors), citation="; ".join(citation))
+    return CardText(**texts, authors=BETWEEN.join(authors), citation=BETWEEN.join(citation))
 
 
 def forget_emptied(project: Path, card: CardText) -> None:

@@ -133,8 +133,9 @@ def write_layer(
     Raises
     ------
     ImageFileError
-        They cannot be read or written.
+        They cannot be read or written, or none of them is a number.
     """
+    finite = np.dtype(pixels.data.dtype).kind != "f"
     kind = np.dtype(pixels.data.dtype)
     kind = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("=")
     sizes = {axis: pixels.shape[pixels.axes.index(axis)] for axis in pixels.axes}
@@ -150,9 +151,12 @@ def write_layer(
             values = np.asarray(pixels.data[place])
             values = values[..., :3] if pixels.has_alpha else values
             view[place] = values
+            finite = finite or bool(np.isfinite(values).any())
         whole.flush()
     except (OSError, ValueError, MemoryError, IndexError) as error:
         raise ImageFileError(f"The layer could not be handed over ({error}).") from error
+    if not finite:  # told here, as a command would name the file and not the layer
+        raise ImageFileError("The layer has no finite value.")
 
 
 def _pieces(pixels: LayerPixels) -> Iterator[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+import zlib
 from typing import IO, TYPE_CHECKING
 
 from napari_threestage.errors import ConfigError
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WEIGHTS = "model.safetensors"  # in a BioImage package
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What files raise that are no segmenter, damaged or made to do harm. An encrypted archive is a
+# RuntimeError, and so are parts that the library does not know and JSON nested too deeply.
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_model_file(path: Path) -> SegmenterInfo:
@@ -36,12 +52,12 @@ def read_model_file(path: Path) -> SegmenterInfo:
         raise ConfigError(f"There is no file {path}.", "Choose another one.")
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive, archive.open(WEIGHTS) as file:
+            with zipfile.ZipFile(path) as archive, archive.open(_weights(archive)) as file:
                 text = _description(file)
         else:
             with path.open("rb") as file:
                 text = _description(file)
-    except (OSError, ValueError, KeyError, TypeError, struct.error, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise not_a_segmenter(path, error) from error
     return read_info(text, path)
 
@@ -58,6 +74,18 @@ def channel_problem(info: SegmenterInfo, count: int) -> str:
     if count == info.n_channels:
         return ""
     return f"It has {_channels(count)}, and the segmenter takes {_channels(info.n_channels)}."
+
+
+def _weights(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """Return the entry of the weights; the same are refused as when they are taken out."""
+    found = [entry for entry in archive.infolist() if entry.filename == WEIGHTS]
+    if len(found) > 1:
+        raise ValueError(f"the archive has {len(found)} times {WEIGHTS}")
+    if not found:
+        raise ValueError(f"the archive has no {WEIGHTS}; only packages of this program can be used")
+    if found[0].compress_type not in _METHODS:
+        raise ValueError("its weights are packed in a way that this program does not use")
+    return found[0]
 
 
 def _description(file: IO[bytes]) -> str:

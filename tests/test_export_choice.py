@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_threestage.errors import ConfigError
 from napari_threestage.export_choice import (
     MASK_FORMATS,
     MODEL_FORMATS,
@@ -17,9 +18,11 @@ from napari_threestage.export_choice import (
     Model,
     Switches,
     default_file,
+    file_to_write,
     forget_emptied,
     format_of,
     read_card,
+    say_existing,
     split_names,
 )
 from napari_threestage.export_report import say_applied, say_export, say_masks
@@ -115,6 +118,46 @@ def test_the_last_card_is_read_whatever_is_in_it(
         (tmp_path / "exports").mkdir()
         (tmp_path / "exports" / "card.json").write_text(content)
     assert read_card(tmp_path) == expected
+
+
+def test_several_citations_stay_several(tmp_path: Path) -> None:
+    cited = ["A paper, https://a.org/x;y", "Another, https://b.org"]
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "card.json").write_text(json.dumps({"cite": cited}))
+    card = read_card(tmp_path)
+    assert card.citation == "; ".join(cited)
+    assert card.arguments() == [f"--cite={one}" for one in cited]
+    assert CardText(citation=" A ; ").arguments() == ["--cite=A"]
+
+
+@pytest.mark.parametrize("key", [kind.key for kind in MODEL_FORMATS])
+@pytest.mark.parametrize("name", ["m", "m.v2", "m.ONNX", "m.pt2", "m.safetensors", "m.a.zip"])
+def test_the_file_is_named_as_the_command_does(key: str, name: str) -> None:
+    from napari_threestage.export.formats import with_suffix
+
+    try:
+        expected = with_suffix(Path("/o") / name, key)
+    except ConfigError:
+        with pytest.raises(ConfigError, match=f"{name} has the ending of the format"):
+            file_to_write(Path("/o") / name, key)
+    else:
+        assert file_to_write(Path("/o") / name, key) == expected
+
+
+def test_a_folder_alone_names_no_file() -> None:
+    with pytest.raises(ConfigError, match="/ is no file"):
+        file_to_write(Path("/"), "onnx")
+
+
+def test_only_an_export_is_said_to_be_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "m.onnx"
+    assert say_existing(target) == say_existing(tmp_path / ("m" * 300)) == ""
+    target.touch()
+    assert say_existing(target) == (
+        "m.onnx is there already and is no export: choose another name."
+    )
+    (tmp_path / "m.onnx.json").touch()
+    assert say_existing(target) == "m.onnx is there already and will be replaced."
 
 
 def test_what_was_emptied_is_forgotten(tmp_path: Path) -> None:

@@ -145,6 +145,20 @@ def test_a_layer_that_is_too_large_is_told_before() -> None:
     assert "memory has" in layer_problem(pixels, 2**40, 250_000)
 
 
+@pytest.mark.parametrize("axes", ["zyx", "zyxc"])
+def test_a_layer_without_any_number_is_told(tmp_path: Path, axes: str) -> None:
+    array = np.full((2, 1500, 4, 4)[: len(axes)], np.nan, np.float32)
+    array[0, 0] = np.inf
+    if axes.endswith("c"):
+        array[..., 3] = 1  # alpha
+    lazy = Lazy(array)
+    with pytest.raises(ImageFileError, match=r"^The layer has no finite value\.$"):
+        write_layer(tmp_path / "layer.npy", LayerPixels(lazy, axes))
+    assert len(lazy.asked) == 2 * 2  # no piece twice
+    array[1, 1499, 3] = 5
+    write_layer(tmp_path / "layer.npy", LayerPixels(Lazy(array), axes))
+
+
 def test_what_has_no_pixel_values_is_told() -> None:
     assert "complex64" in layer_problem(LayerPixels(np.zeros((4, 4), "c8"), "yx"), *PLENTY)
     assert "no pixels" in layer_problem(LayerPixels(np.zeros((0, 4)), "yx"), *PLENTY)

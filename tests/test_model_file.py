@@ -46,8 +46,12 @@ def test_a_file_and_a_package_say_the_same(tmp_path: Path) -> None:
         struct.pack("<Q", 2) + b"{}",
         weights(3),
         weights("{}"),
+        struct.pack("<Q", 100_000) + b"[" * 100_000,
     ],
-    ids=["empty", "short", "huge header", "no JSON", "no description", "no text", "no segmenter"],
+    ids=[
+        *("empty", "short", "huge header", "no JSON", "no description", "no text", "no segmenter"),
+        "nested",
+    ],
 )
 def test_what_is_no_segmenter_is_a_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.safetensors"
@@ -61,6 +65,81 @@ def test_a_package_of_others_is_no_segmenter(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weights.pt", b"")
     with pytest.raises(ImageFileError, match="cannot be read as a segmenter"):
+        read_model_file(path)
+
+
+def packed(path: Path, method: int = zipfile.ZIP_DEFLATED) -> bytearray:
+    """A package of which something can be changed."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(WEIGHTS, weights(info().to_json()))
+    return bytearray(path.read_bytes())
+
+
+def encrypted(path: Path) -> bytearray:
+    content = packed(path)
+    content[6] |= 1
+    content[content.index(b"PK\1\2") + 8] |= 1
+    return content
+
+
+def damaged(path: Path) -> bytearray:
+    content = packed(path)
+    start = 30 + len(WEIGHTS)
+    content[start : start + 40] = b"\xff" * 40
+    return content
+
+
+def of_unknown_parts(path: Path) -> bytearray:
+    content = packed(path)
+    content[6] |= 0x20  # patched data
+    content[content.index(b"PK\1\2") + 8] |= 0x20
+    return content
+
+
+def of_unknown_method(path: Path) -> bytearray:
+    content = packed(path)
+    for at in (8, content.index(b"PK\1\2") + 10):
+        content[at : at + 2] = struct.pack("<H", 97)
+    return content
+
+
+def damaged_lzma(path: Path) -> bytearray:
+    content = packed(path, zipfile.ZIP_LZMA)
+    start = 30 + len(WEIGHTS)
+    content[start + 4 : start + 60] = b"\xff" * 56
+    return content
+
+
+@pytest.mark.parametrize(
+    "make", [encrypted, damaged, of_unknown_parts, of_unknown_method, damaged_lzma]
+)
+def test_a_package_that_was_tampered_with_is_a_sentence(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "m.zip"
+    path.write_bytes(make(path))
+    with pytest.raises(ImageFileError, match="cannot be read as a segmenter"):
+        read_model_file(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_package_with_two_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for _ in range(2):
+            archive.writestr(WEIGHTS, weights(info().to_json()))
+    with pytest.raises(ImageFileError, match=r"has 2 times model\.safetensors"):
+        read_model_file(path)
+
+
+def test_a_file_that_takes_all_memory_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(text: bytes) -> Any:
+        raise MemoryError
+
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(weights(info().to_json()))
+    monkeypatch.setattr(json, "loads", full)
+    with pytest.raises(ImageFileError, match=r"as a segmenter \(MemoryError\)"):
         read_model_file(path)
 
 

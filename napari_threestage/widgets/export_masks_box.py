@@ -83,7 +83,10 @@ class ExportMasksBox(QWidget):
         self._on_project()
 
     def start(self) -> None:
-        """Export what is chosen; what was painted is saved first."""
+        """Export what is chosen now; what was painted is saved first."""
+        choice = self._choice()
+        if choice is None:
+            return
         self._saving += 1
         number, session = self._saving, self._session
         session.fold()
@@ -97,8 +100,7 @@ class ExportMasksBox(QWidget):
                 )
 
         def saved(result: object) -> None:
-            choice = self._choice()
-            if number == self._saving and self.box.busy and choice is not None:
+            if number == self._saving and self.box.busy:
                 self._target = choice.output
                 self.box.run(choice.arguments())
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QWidget
 
+from napari_threestage.errors import ConfigError
 from napari_threestage.export_choice import (
     LICENCES,
     MODEL_FORMATS,
     CardText,
     ExportChoice,
     default_file,
+    file_to_write,
     forget_emptied,
     format_of,
     read_card,
+    say_existing,
 )
 from napari_threestage.export_report import say_export
 from napari_threestage.widgets.command_box import CommandBox, Turns
@@ -55,7 +59,7 @@ class CardForm(QWidget):
         self._licence = choice_box("What others may do with it, as SPDX names it", "card_licence")
         self._licence.setEditable(True)
         self._licence.addItems(LICENCES)
-        self._citation = text_field("card_citation", "What to cite beside the method")
+        self._citation = text_field("card_citation", "What else to cite; semicolons part several")
         self.setLayout(
             form(
                 ("Name", self._name),
@@ -109,7 +113,7 @@ class ExportModelBox(QWidget):
         self._readers = note()
         self._readers.setObjectName("export_readers")
         self._file = PathField("export_file", "The file to write", self._ask_file)
-        self._exists = note("This file is there already and will be replaced.")
+        self._exists = note()
         self._exists.setObjectName("export_exists")
         self.card = CardForm()
         self.about = Disclosure(
@@ -162,12 +166,17 @@ class ExportModelBox(QWidget):
             if number == self._starts and self.box.busy:
                 self.box.run(choice.arguments())
 
+        def forget() -> None:
+            with suppress(OSError):  # of a project that cannot be written: the file may lie outside
+                forget_emptied(model.place, card)
+
         def failed(error: Exception) -> None:
             if number == self._starts:
-                self.box.fail(f"{model.place / 'exports'} cannot be written ({error}).")
+                what = f"{type(error).__name__}: {error}"
+                self.box.fail(what, "This is a bug; please report it.")
 
         self.box.prepare("Starting …", self._forget)
-        self._session.background(lambda: forget_emptied(model.place, card), run, failed)
+        self._session.background(forget, run, failed)
 
     def _forget(self) -> None:
         self._starts += 1
@@ -201,10 +210,20 @@ class ExportModelBox(QWidget):
         self._by_hand = bool(self._file.line.text().strip())
 
     def _update(self) -> None:
-        path = self._file.path
-        news = path is not None and path != self._written
-        self._exists.setVisible(news and path is not None and path.is_file())
-        self.box.set_reason(self._stages.reason or ("" if path is not None else "Name a file."))
+        news, why = self._about_file(self._file.path)
+        self._exists.setText(news)
+        self._exists.setVisible(bool(news))
+        self.box.set_reason(self._stages.reason or why)
+
+    def _about_file(self, path: Path | None) -> tuple[str, str]:
+        """Return what is to be known of the file, and why it cannot be written."""
+        if path is None:
+            return "", "Name a file."
+        try:
+            target = file_to_write(path, self._key)
+        except ConfigError as error:
+            return "", error.message
+        return "" if target == self._written else say_existing(target), ""
 
     def _ask_file(self, start: str) -> str:
         kind = format_of(MODEL_FORMATS, self._key)

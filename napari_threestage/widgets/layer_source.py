@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_threestage.layer_file import LayerPixels, axes_choices
 from napari_threestage.widgets.own_layers import OURS
 
@@ -57,7 +59,22 @@ class LayerSource:
         if len(kept) == layer.ndim:
             place |= {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine}
             place["axis_labels"] = layer.axis_labels
+        else:
+            place["affine"] = _rest_of_place(layer, kept)
         return place
+
+
+def _rest_of_place(layer: Any, kept: list[int]) -> np.ndarray:
+    """Return what places some axes of a layer after their scale and shift, as an affine matrix.
+
+    Rotation and shear may mix in an axis that is left out; what is left of them need be none.
+    """
+    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
+    steps = np.array([layer.data_to_world(step) for step in np.eye(layer.ndim)[kept]]) - origin
+    whole, own = np.eye(len(kept) + 1), np.diag([*layer.scale[kept], 1.0])
+    whole[:-1, :-1], whole[:-1, -1] = steps[:, kept].T, origin[kept]
+    own[:-1, -1] = layer.translate[kept]
+    return np.asarray(whole @ np.linalg.inv(own))
 
 
 def layer_sources(viewer: ViewerModel, project: Project | None) -> list[LayerSource]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ASKED_MS = 3000  # after which a child that was cancelled is made to end
+CLOSED_MS = 2000  # the same, while this program waits for it
 # What concerns this program's windows; a child opens none.
 FOREIGN = ("QT_PLUGIN_PATH", "QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_PLATFORM", "QT_API")
 
@@ -72,11 +73,19 @@ class CommandProcess(QObject):
         QTimer.singleShot(ASKED_MS, self._kill)
 
     def close(self) -> None:
-        """End the command without another word and wait until it has gone."""
+        """End the command without another word and wait until it has gone.
+
+        It is asked first: one that is killed leaves its own children and hidden files.
+        """
         self._ended = True
-        if self.running:
+        if not self.running:
+            return
+        if not self._asked_to_end:  # asked again, it would not even clean up
+            self._asked_to_end = True
+            self._process.terminate()
+        if not self._process.waitForFinished(CLOSED_MS):
             self._process.kill()
-            self._process.waitForFinished(2000)
+            self._process.waitForFinished(CLOSED_MS)
 
     def _kill(self) -> None:
         if self.running:
@@ -95,7 +104,8 @@ class CommandProcess(QObject):
         progress = _parse(line) if line.startswith("{") else None
         if isinstance(progress, dict) and {"done", "total"} <= progress.keys():
             self.step = str(progress.get("step", ""))
-            self.progressed.emit(int(progress["done"]), int(progress["total"] or 0))
+            if not self._ended:
+                self.progressed.emit(int(progress["done"]), int(progress["total"] or 0))
         elif line:
             self._messages.append(line)
 

@@ -318,11 +318,39 @@ def test_an_export_says_where_and_how_exact(
     assert program.after("--output") == str(written) and written.is_file()
     assert {"--name=Cells", "--author=Ada L.", "--author=Alan T."} < set(program.typed)
     assert not any(part.startswith("--licence") for part in program.typed)
-    replaces = exporter.find("export_exists", QLabel)
-    assert not replaces.isVisible()
-    written.with_suffix(".pt2").touch()
-    exporter.choose("export_format", "pt2")
-    assert replaces.isVisible()
+    assert not exporter.find("export_exists", QLabel).isVisible()
+
+
+def test_a_file_that_is_there_is_told_before(exporter: Exporter, tmp_path: Path) -> None:
+    note = exporter.find("export_exists", QLabel)
+    exporter.write("export_file", f"{tmp_path}/mine")
+    assert not note.isVisible()
+    (tmp_path / "mine.safetensors").touch()
+    exporter.write("export_file", f"{tmp_path}/mine")  # as the command names it
+    assert note.isVisible() and "is no export: choose another name" in note.text()
+    (tmp_path / "mine.safetensors.json").touch()
+    exporter.write("export_file", f"{tmp_path}/mine")
+    assert note.isVisible() and "will be replaced" in note.text()
+    exporter.write("export_file", f"{tmp_path}/mine.onnx")
+    assert not note.isVisible()
+    assert exporter.why_not("export") == "mine.onnx has the ending of the format ONNX."
+    exporter.write("export_file", "/")
+    assert exporter.why_not("export") == "/ is no file."
+
+
+def test_a_project_that_cannot_be_written_can_be_exported(
+    exporter: Exporter, program: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_threestage.widgets import export_model
+
+    def forget(*unused: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(export_model, "forget_emptied", forget)
+    exporter.write("export_file", f"{tmp_path}/mine.safetensors")
+    exporter.click("export_start")
+    exporter.wait(exporter.part.model.box)
+    assert (tmp_path / "mine.safetensors").is_file(), exporter.part.model.box.banner.text
 
 
 def test_what_was_filled_in_last_is_there_again(nobody: Exporter, project: Path) -> None:
@@ -419,6 +447,43 @@ def test_a_layer_gets_a_mask_in_its_place(exporter: Exporter, program: StandIn) 
     np.testing.assert_array_equal(layer.data, before)
     assert exporter.person.bench.layers.truth.data.max() == 2  # as it was
     assert not Path(program.after("--images")).exists()
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_mask_lies_on_a_layer_with_channels_that_is_turned(mixed: bool) -> None:
+    from napari.layers import Image, Labels
+
+    from napari_threestage.widgets.layer_source import LayerSource
+
+    affine = np.eye(4)
+    affine[1:3, 1:] = [[1.2, 0.3, 7], [0.1, 0.9, -5]]
+    if mixed:  # the channels lie beside each other; the mask is where the first one is
+        affine[2, 0] = 4
+    layer = Image(
+        np.zeros((3, 40, 50)),
+        rotate=30,
+        shear=[0, 0, 0.2],
+        scale=(9, 2, 3),
+        translate=(1, 10, 20),
+        affine=affine,
+    )
+    place = LayerSource("key", "name", layer, ("cyx",)).place("cyx")
+    mask = Labels(np.zeros((40, 50), np.uint8), **place)
+    for y, x in ((0, 0), (39, 0), (0, 49), (12, 31)):
+        np.testing.assert_allclose(
+            mask.data_to_world((y, x)), layer.data_to_world((0, y, x))[1:], atol=1e-9
+        )
+    np.testing.assert_allclose(mask.scale, (2, 3))
+
+
+def test_a_layer_of_no_number_is_told(exporter: Exporter, program: StandIn) -> None:
+    exporter.viewer.add_image(np.full((40, 50), np.nan), name="nothing", contrast_limits=(0, 1))
+    exporter.part.apply.layer.sync()
+    exporter.click("apply_start")
+    exporter.wait(exporter.part.apply.box)
+    assert exporter.part.apply.box.banner.text == "The layer has no finite value."
+    assert not (program.folder / "typed.json").exists()
 
 
 def test_the_shown_image_is_taken_from_the_project(
@@ -576,6 +641,17 @@ def test_masks_go_into_a_folder(exporter: Exporter, program: StandIn, project: P
         *("--as", "coco", "--stage", "2", "--run", run_id(project), "--statistics"),
         *("--json", "--progress"),
     ]
+
+
+def test_the_masks_that_were_chosen_are_exported_whatever_is_changed_meanwhile(
+    exporter: Exporter, program: StandIn, project: Path
+) -> None:
+    exporter.part.masks.start()  # which saves labels first
+    exporter.find("masks_folder", QLineEdit).clear()
+    exporter.choose("masks_which", "Ground truth")
+    exporter.wait(exporter.part.masks.box)
+    assert program.after("--output") == str(project / "exports" / "masks-stage-2")
+    assert program.after("--stage") == "2"
 
 
 def test_what_was_just_painted_is_among_the_ground_truth(

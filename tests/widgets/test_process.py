@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.gui
 SECONDS = 30_000
@@ -163,6 +163,44 @@ def test_a_command_that_does_not_listen_is_killed(
     process.cancel()
     qtbot.waitUntil(lambda: ended(process), timeout=SECONDS)
     assert process.seen[-1] == ("cancelled",)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_command_that_is_closed_may_clean_up(start: Any, qtbot: Any, program: Any) -> None:
+    program(
+        """trap 'echo asked >> "$0.asked"; sleep 0.3; echo tidy > "$0.tidy"; exit 3' TERM
+        echo '{"done": 1, "total": 9}' >&2
+        while true; do sleep 0.05; done"""
+    )
+    process = start("import")
+    qtbot.waitUntil(lambda: bool(process.seen), timeout=SECONDS)
+    process.cancel()
+    process.close()  # and is not asked again, which would end its cleaning up
+    assert not process.running and len(process.seen) == 1
+    assert Path(f"{sys.executable}.tidy").read_text() == "tidy\n"
+    assert Path(f"{sys.executable}.asked").read_text() == "asked\n"
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_close_waits_until_the_command_has_gone(
+    start: Any, qtbot: Any, program: Any, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    from napari_threestage.widgets import process as module
+
+    monkeypatch.setattr(module, "CLOSED_MS", 2000 if listens else 200)
+    answer = 'echo tidy > "$0.tidy"; exit 3' if listens else ""
+    program(
+        f"""trap '{answer}' TERM
+        echo '{{"done": 1, "total": 9}}' >&2
+        while true; do sleep 0.05; done"""
+    )
+    process = start("import")
+    qtbot.waitUntil(lambda: bool(process.seen), timeout=SECONDS)
+    pid = process.pid
+    process.close()
+    assert process.seen == [("progressed", 1, 9)]
+    assert Path(f"{sys.executable}.tidy").exists() == listens
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

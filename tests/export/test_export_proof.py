@@ -59,8 +59,16 @@ def other_classes(segmenter: Any) -> None:
     ("change", "sentence"),
     [
         (other_weights, "gives other results than the original"),
-        (weights_that_are_no_numbers, "gives other results than the original"),
-        (other_classes, "description in the exported file is not the one"),
+        pytest.param(
+            weights_that_are_no_numbers,
+            "gives other results than the original",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            other_classes,
+            "description in the exported file is not the one",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_differs_is_not_published(

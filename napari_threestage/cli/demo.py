@@ -41,7 +41,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "demo",
         demo,
-        "make a sample project, train three stages, evaluate them and draw the result",
+        "make a sample project, train three stages, evaluate, draw the result, export the last",
         "threestage demo --output threestage-demo",
     )
     parser.add_argument("--output", type=Path, default=Path("threestage-demo"))
@@ -72,12 +72,16 @@ def demo(options: argparse.Namespace) -> None:
     picture = folder / "stages.png"
     _draw(project, run, sample / "test", picture, scores["stages"])
     (folder / "scores.json").write_text(json.dumps(scores, indent=1))
+    segmenter = folder / "segmenter.safetensors"
+    _command(options, "export", path, "--format", "safetensors", "--output", segmenter)
     if options.json:
-        print_json(scores | {"project": str(path), "picture": str(picture)})
+        found = {"project": str(path), "picture": str(picture), "segmenter": str(segmenter)}
+        print_json(scores | found)
         return
     _say_gain(scores["stages"])
     say(f"\nDone in {duration(time.monotonic() - begun)}.")
     say(f"See what the stages changed: {picture}")
+    say(f"The segmenter, for threestage predict: {segmenter}")
     say(f"The project is {path}. One of its images with all masks, for napari with the plugin")
     say(f"napari-ome-zarr: {project.image_path(min(project.images))}")
     say("Your own images: threestage init my_project --classes background,nucleus")

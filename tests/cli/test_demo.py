@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from cli_helpers import Result, fingerprint, make_project
 from PIL import Image
 
 from napari_threestage.cli import demo
 from napari_threestage.errors import BusyError, ProjectError
+from napari_threestage.inference.segmenter import load_segmenter
 from napari_threestage.project import Project
 from napari_threestage.sample import write_sample
 
@@ -51,6 +53,7 @@ def test_the_demo_writes_scores_and_a_picture_and_can_be_repeated(
     again = threestage("demo", "--output", folder, "--steps", "1", "--device", "cpu", "--json")
     assert again.code == 0, again.err
     found = again.document
+    assert load_segmenter(Path(found["segmenter"]), torch.device("cpu")).info.stage == 3
     assert {stage: score["miou"] for stage, score in found["stages"].items()} == first
     assert check_results(folder) == first
 

@@ -21,9 +21,9 @@ from napari_threestage.inference.many import (
     Outcome,
     Share,
     begun,
+    completed,
     mask_folder,
     opened,
-    stale_files,
 )
 from napari_threestage.ingest import open_image
 from napari_threestage.prediction_store import PartialPrediction, Unit
@@ -163,10 +163,7 @@ def predict_by(
             for task, future in _worked(client, tasks, 2 * n_workers):
                 _take(task, future, desk)
                 share.add(task.part)
-    outcome.statistics += masks.statistics
-    outcome.stale += stale_files(order, names.values())
-    outcome.files += [file for file in masks.files if file not in outcome.files]
-    return outcome
+    return completed(outcome, masks, order, names.values())
 
 
 def _file_tasks(

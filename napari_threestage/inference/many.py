@@ -187,14 +187,19 @@ def predict_many(
             _to_zarr(digest_of(model), segmenter, names, desk, share)
         else:
             _to_files(segmenter, names, desk, share)
+    return completed(outcome, masks, order, names.values())
+
+
+def completed(outcome: Outcome, masks: MaskFolder, order: Order, names: Iterable[str]) -> Outcome:
+    """Add what is known once the folder of the masks has been left."""
     outcome.statistics += masks.statistics
-    outcome.stale += stale_files(order, names.values())
+    outcome.stale += _stale_files(order, names)
     # Such as the COCO file of all masks, which is written at the end.
     outcome.files += [file for file in masks.files if file not in outcome.files]
     return outcome
 
 
-def stale_files(order: Order, names: Iterable[str]) -> list[Path]:
+def _stale_files(order: Order, names: Iterable[str]) -> list[Path]:
     """Return files of an earlier prediction of the same images that this one did not replace."""
     ending = ".ome.zarr" if order.format == ZARR else ".tif"
     absent = [CONFIDENCE] * (not order.confidence)

@@ -1,4 +1,4 @@
-"""How good masks are and how they differ: scores from one confusion matrix (numpy only)."""
+"""How good masks are: scores from one confusion matrix."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox, QWidget
 
 from napari_threestage.widgets.background import Background
 from napari_threestage.widgets.content import read_mask
+from napari_threestage.widgets.jump import Jump
 from napari_threestage.widgets.keys import bind_keys
 from napari_threestage.widgets.layers import ProjectLayers
 from napari_threestage.widgets.options import options
@@ -61,6 +62,7 @@ class Workbench(QObject):
         session.in_hand = _button_is_down
         session.image_shown.connect(self._show)
         session.masks_read.connect(self._show_masks)
+        self.jump = Jump(viewer, session, self.layers)  # hears of an image after `_show` has
         session.project_changed.connect(self._on_project)
         session.classes_changed.connect(self._show_classes)
         session.runs.masks_arrived.connect(self._show_new_mask)

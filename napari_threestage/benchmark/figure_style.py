@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.figure import Figure
+
 from napari_threestage.benchmark.methods import CONTROL, FULL, METHODS, SUPERVISED
 from napari_threestage.errors import NotReadyError
-from napari_threestage.extra import missing_package
-
-try:
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise missing_package("matplotlib", "benchmark") from error
+from napari_threestage.palette import LINE_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +18,7 @@ if TYPE_CHECKING:
 Entry = dict[str, Any]
 """One entry of `statistics.summarise`."""
 
-# Okabe and Ito, Color universal design, 2008; without its yellow, which white paper swallows.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLOURS = (*LINE_COLOURS, "#000000")
 MARKERS = "osD^vPX*<>"
 NEUTRAL, GRID = "#6A6A6A", "#E4E4E4"
 BOUNDS = {  # where others lie between: grey, so that the methods stand out

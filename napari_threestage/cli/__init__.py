@@ -22,6 +22,7 @@ from napari_threestage.cli import (
     export,
     masks,
     predict,
+    rank,
     results,
     sample,
     training,
@@ -59,7 +60,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    modules = (data, sample, training, results, predict, masks, export, demo, doctor, benchmark)
+    modules = (
+        data,
+        sample,
+        training,
+        results,
+        rank,
+        predict,
+        masks,
+        export,
+        demo,
+        doctor,
+        benchmark,
+    )
     for module in modules:
         module.add_commands(commands)
     return parser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from napari_threestage.benchmark.rows import EVENTS
 from napari_threestage.cli.output import add_command, err, print_json, say
 from napari_threestage.config import parse_setting
 from napari_threestage.errors import ConfigError
-from napari_threestage.extra import missing_package
 from napari_threestage.files import write_json
 from napari_threestage.presets import PRESETS
 
@@ -106,8 +104,6 @@ def benchmark(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.figures and find_spec("matplotlib") is None:
-        raise missing_package("matplotlib", "benchmark")  # now, not after hours of training
     if options.curve_images and not options.held_out:
         raise ConfigError(
             "The test images decide nothing, so no curve is made with them.",

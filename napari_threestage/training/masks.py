@@ -1,12 +1,14 @@
-"""What a stage thinks of all images: its pseudo-masks and its scores."""
+"""What a stage thinks of all images: its pseudo-masks, its statistics and its scores."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_threestage import image_statistics
 from napari_threestage.compare import Confusion, Scores
 from napari_threestage.events import Event, Predicted
 from napari_threestage.training.data import frozen_truth, present_truth
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_threestage.inference.segmenter import Segmenter
     from napari_threestage.project import Project
     from napari_threestage.runs import Run
     from napari_threestage.stages import StageSpec
+    from napari_threestage.training.witness import Seen, Witness
 
 WRITERS = 2
 WAITING = 2**24  # pixels of masks that may wait to be written; larger ones are written at once
@@ -57,82 +59,93 @@ class MaskWriter:
     ) -> None:
         self._project, self._run = project, run
         self._emit, self._obey = emit, obey
+        self._appending = threading.Lock()
 
-    def write_masks(self, spec: StageSpec, segmenter: Segmenter) -> Scores:
-        """Write ŷ of every image of L and U; return the scores on the labelled ones.
+    @property
+    def images(self) -> list[str]:
+        """The images that get masks: those of L and U, then those that only judge."""
+        images = self._project.images
+        judging = {i for i, record in images.items() if record.split == "validation"}
+        return [*sorted(self._run.inputs.images), *sorted(judging - self._run.inputs.images.keys())]
+
+    def write_masks(self, spec: StageSpec, witness: Witness) -> dict[str, Scores]:
+        """Write ŷ of every image; return the scores on the labelled and the validation images.
 
         Masks are written while the next ones are predicted.
         """
-        image_ids = sorted(self._run.inputs.images)
-        confusion, waiting = self._confusion(), deque[_Mask]()
+        images, known = self.images, image_statistics.described(self._run, spec.number)
+        confusions = {name: self._confusion() for name in ("labelled", "validation")}
+        waiting = deque[_Mask]()
         with ThreadPoolExecutor(WRITERS) as pool:
             try:
-                for number, image_id in enumerate(image_ids, start=1):
+                for number, image_id in enumerate(images, start=1):
                     self._obey()
-                    mask, confidence = self._predict(spec, segmenter, image_id)
-                    job = pool.submit(self._write, spec, image_id, mask, confidence)
+                    mask, seen = self._see(spec, witness, image_id, image_id in known)
+                    job = pool.submit(self._write, spec, image_id, mask, seen)
                     event = Predicted(
-                        stage=spec.number, image=image_id, done=number, total=len(image_ids)
+                        stage=spec.number, image=image_id, done=number, total=len(images)
                     )
                     waiting.append(_Mask(mask, job, event))
                     while len(waiting) > WRITERS or sum(one.mask.size for one in waiting) > WAITING:
-                        self._finish(waiting.popleft(), confusion)
+                        self._finish(waiting.popleft(), confusions)
                 while waiting:
-                    self._finish(waiting.popleft(), confusion)
+                    self._finish(waiting.popleft(), confusions)
             finally:  # before a stop, too: a mask that could not be written is not kept quiet
                 for one in waiting:
                     one.job.result()
-        return confusion.scores()
+        found = {name: confusion.scores() for name, confusion in confusions.items()}
+        return {name: one for name, one in found.items() if name == "labelled" or one.pixels}
 
-    def write_share(self, spec: StageSpec, segmenter: Segmenter, image_ids: Sequence[str]) -> None:
+    def write_share(
+        self, spec: StageSpec, witness: Witness, image_ids: Sequence[str], rank: int
+    ) -> None:
         """Write ŷ of some images into the run's folder, where `write_masks` finds them."""
+        known = image_statistics.described(self._run, spec.number)
         for image_id in image_ids:
             self._obey()
-            mask, confidence = self._predict(spec, segmenter, image_id)
-            if confidence is not None:
-                self._keep(spec, image_id, mask, confidence)
+            mask, seen = self._see(spec, witness, image_id, image_id in known)
+            if seen is not None:
+                self._keep(spec, image_id, mask, seen, f"images-{rank}.jsonl")
 
-    def _predict(
-        self, spec: StageSpec, segmenter: Segmenter, image_id: str
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return a mask and its confidence; None instead of that where both are written already."""
-        if self._run.has_mask(spec.number, image_id):
+    def _see(
+        self, spec: StageSpec, witness: Witness, image_id: str, known: bool
+    ) -> tuple[np.ndarray, Seen | None]:
+        """Return a mask and all that was seen; None instead of that where all is kept already."""
+        if known and self._run.has_mask(spec.number, image_id):
             return self._run.read_mask(spec.number, image_id), None
-        return segmenter.predict(self._project.read_image(image_id), self._obey)
+        seen = witness.look(self._project.read_image(image_id), self._obey)
+        return seen.mask, seen
 
-    def _write(
-        self, spec: StageSpec, image_id: str, mask: np.ndarray, confidence: np.ndarray | None
-    ) -> None:
-        if confidence is not None:
-            self._keep(spec, image_id, mask, confidence)
+    def _write(self, spec: StageSpec, image_id: str, mask: np.ndarray, seen: Seen | None) -> None:
+        if seen is not None:
+            self._keep(spec, image_id, mask, seen, "images.jsonl")
         run, origin = self._run, {"run": self._run.id, "stage": spec.number}
         self._project.write_labels(image_id, spec.name, mask, origin, class_ids=run.class_ids)
 
     def _keep(
-        self, spec: StageSpec, image_id: str, mask: np.ndarray, confidence: np.ndarray
+        self, spec: StageSpec, image_id: str, mask: np.ndarray, seen: Seen, file: str
     ) -> None:
+        """Write mask and confidence into the run, then the line that says what is in them."""
+        run, number = self._run, spec.number
         axes = self._project.images[image_id].axes.replace("c", "")
-        self._run.write_mask(spec.number, image_id, mask, confidence, axes)
+        run.write_mask(number, image_id, mask, seen.confidence, axes)
+        line = image_statistics.describe_in(
+            run, number, image_id, mask, seen.confidence, seen.inconsistency, seen.features
+        )
+        with self._appending:
+            image_statistics.append(run.stage_path(number) / file, [line])
 
-    def _finish(self, one: _Mask, confusion: Confusion) -> None:
+    def _finish(self, one: _Mask, confusions: dict[str, Confusion]) -> None:
         """Wait until a mask is on disk, compare it with the truth, say that it is there."""
         one.job.result()
-        if one.event.image in self._run.inputs.labels:
-            truth = frozen_truth(self._project, self._run, one.event.image)
-            if truth is not None:
-                confusion.add(truth, one.mask)
+        image_id, truth, on = one.event.image, None, "labelled"
+        if image_id in self._run.inputs.labels:
+            truth = frozen_truth(self._project, self._run, image_id)
+        elif image_id not in self._run.inputs.images:
+            truth, on = present_truth(self._project, self._run, image_id), "validation"
+        if truth is not None:
+            confusions[on].add(truth, one.mask)
         self._emit(one.event)
-
-    def validate(self, segmenter: Segmenter) -> Scores | None:
-        """Return the scores on the project's validation images, if it has any."""
-        project, confusion = self._project, self._confusion()
-        for image_id, record in sorted(project.images.items()):
-            validates = record.split == "validation"
-            truth = present_truth(project, self._run, image_id) if validates else None
-            if truth is not None:
-                self._obey()
-                confusion.add(truth, segmenter.predict(project.read_image(image_id))[0])
-        return confusion.scores() if confusion.matrix.any() else None
 
     def _confusion(self) -> Confusion:
         return Confusion([entry["name"] for entry in self._run.inputs.classes])

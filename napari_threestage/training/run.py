@@ -51,6 +51,7 @@ from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network, build_own_blocks
 from napari_threestage.training.precision import tune
 from napari_threestage.training.progress import ProgressMeter
+from napari_threestage.training.witness import Witness
 from napari_threestage.training.workers import (
     Workers,
     check_batches,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from napari_threestage.project import Project
     from napari_threestage.runs import Run
     from napari_threestage.stages import StageSpec
+    from napari_threestage.training.networks import BlockNetwork
 
     OnEvent = Callable[[Event], None]
 
@@ -174,12 +176,12 @@ class _Execution:
                 data.load_pseudo_masks(spec.pseudo_masks_from)
             self._train(spec, data)
         self.workers.wait()  # for the model
-        segmenter = load_segmenter(self.run.model_path(spec.number), self.device)
+        witness, rank = self._witness(spec), self.workers.rank
         if self.workers.count > 1:
-            ours = sorted(self.inputs.images)[self.workers.rank :: self.workers.count]
-            self._together(lambda: self.masks.write_share(spec, segmenter, ours))
+            ours = self.masks.images[rank :: self.workers.count]
+            self._together(lambda: self.masks.write_share(spec, witness, ours, rank))
         if self.workers.leads:
-            self._together(lambda: self._finish(spec, segmenter, begun))
+            self._together(lambda: self._finish(spec, witness, begun))
         else:
             self._together(lambda: None)
 
@@ -193,17 +195,26 @@ class _Execution:
         if self.workers.any(stopped):
             self.control.end()
 
-    def _finish(self, spec: StageSpec, segmenter: Segmenter, begun: float) -> None:
+    def _witness(self, spec: StageSpec) -> Witness:
+        """Load what the stage ended with, and the student that the teacher may disagree with."""
+        student = self._student_path(spec)
+        return Witness(
+            load_segmenter(self.run.model_path(spec.number), self.device),
+            load_segmenter(student, self.device) if student.exists() else None,
+        )
+
+    def _student_path(self, spec: StageSpec) -> Path:
+        return self.run.stage_path(spec.number) / "student.safetensors"
+
+    def _finish(self, spec: StageSpec, witness: Witness, begun: float) -> None:
         """Write pseudo-masks and scores; the scores mark the stage as finished."""
-        scores = {"labelled": self.masks.write_masks(spec, segmenter)}
-        validation = self.masks.validate(segmenter)
-        if validation is not None:
-            scores["validation"] = validation
+        scores = self.masks.write_masks(spec, witness)
         for name, score in scores.items():
             self.emit(_validated(spec.number, name, score))
         metrics = {name: score.to_dict() for name, score in scores.items()}
         store.write_json(self.run.stage_path(spec.number) / "metrics.json", metrics)
-        (self.run.stage_path(spec.number) / "checkpoint.pt").unlink(missing_ok=True)
+        for path in (self.run.stage_path(spec.number) / "checkpoint.pt", self._student_path(spec)):
+            path.unlink(missing_ok=True)
         self.emit(StageFinished(stage=spec.number, seconds=self.control.clock() - begun))
 
     def _train(self, spec: StageSpec, data: SampleSet) -> None:
@@ -241,7 +252,11 @@ class _Execution:
             self.live.look(trainer)
         if self.workers.leads:
             keep_economy(self.run.stage_path(spec.number), trainer.economy)
-            self._segmenter(spec, trainer).save(self.run.model_path(spec.number))
+            if trainer.averaged and spec.number == self.inputs.last_stage:
+                student = trainer.network.segmenter
+                self._segmenter(spec, student).save(self._student_path(spec))
+            # Last, as a stage with a model is not trained again.
+            self._segmenter(spec, trainer.segmenter).save(self.run.model_path(spec.number))
 
     def _save(self, checkpoint: Path, trainer: StageTrainer) -> None:
         if self.workers.leads:
@@ -294,7 +309,7 @@ class _Execution:
             self.economy,
         )
 
-    def _segmenter(self, spec: StageSpec, trainer: StageTrainer) -> Segmenter:
+    def _segmenter(self, spec: StageSpec, network: BlockNetwork) -> Segmenter:
         info = SegmenterInfo(
             classes=self.inputs.classes,
             channels=self.inputs.channels,
@@ -305,7 +320,7 @@ class _Execution:
             stage=spec.number,
             run=self.run.id,
         )
-        return Segmenter(trainer.segmenter, info, self.device)
+        return Segmenter(network, info, self.device)
 
     def _check_inputs(self) -> None:
         """Refuse to go on without an image; runs of older versions also with other labels."""

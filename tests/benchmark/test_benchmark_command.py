@@ -25,7 +25,6 @@ from napari_threestage.benchmark.examples import read_panels
 from napari_threestage.benchmark.methods import FOREST
 from napari_threestage.benchmark.projects import GroupProject
 from napari_threestage.benchmark.splits import choose_labelled
-from napari_threestage.cli import benchmark as benchmark_command
 from napari_threestage.cli import main, training
 from napari_threestage.errors import Stopped
 from napari_threestage.project import Project
@@ -403,17 +402,6 @@ def test_a_training_that_could_not_be_scored_is_kept_for_the_next_time(
     row = json.loads((tmp_path / "test/rows/squares-2-dense-0-three-stage.json").read_text())
     assert set(row["stages"]) == {"1", "2", "3"}
     assert not list((tmp_path / "test" / "work").glob("*/"))
-
-
-def test_a_missing_package_shows_before_anything_is_trained(
-    data: Path, tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(benchmark_command, "find_spec", lambda name: None)
-    arguments = ("benchmark", data, *TINY, *settings(), "--output", tmp_path, "--figures")
-    result = call(*arguments)
-    assert result.code == 1
-    assert "matplotlib" in result.err
-    assert commands == []
 
 
 # --- processes --------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -296,10 +294,3 @@ def test_save_figures_writes_what_there_is_data_for(tmp_path: Path) -> None:
 
 def test_save_figures_without_results(tmp_path: Path) -> None:
     assert save_figures([], tmp_path / "figures", {}) == []
-
-
-def test_missing_package_has_a_command() -> None:
-    code = "import sys; sys.modules['matplotlib.figure'] = None; "
-    code += "import napari_threestage.benchmark.figures"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "pip install 'napari-threestage[benchmark]'" in done.stderr.splitlines()[-1]

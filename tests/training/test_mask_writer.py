@@ -14,15 +14,16 @@ from napari_threestage.events import Predicted
 from napari_threestage.stages import stage_table
 from napari_threestage.training import masks
 from napari_threestage.training.masks import MaskWriter
+from napari_threestage.training.witness import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_threestage.events import Event
-    from napari_threestage.inference.segmenter import Segmenter
     from napari_threestage.project import ImageRecord, Project
     from napari_threestage.runs import Run
     from napari_threestage.store import ImageArray
+    from napari_threestage.training.witness import Witness
 
     AddImage = Callable[..., ImageRecord]
 
@@ -31,17 +32,15 @@ CONFIG = load_config("quick")
 
 
 class Brightness:
-    """A segmenter: class 2 where an image is bright."""
+    """A witness of class 2 where an image is bright."""
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def predict(
-        self, image: ImageArray, should_stop: Callable[[], None] = lambda: None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        should_stop()
+    def look(self, image: ImageArray, obey: Callable[[], None] = lambda: None) -> Seen:
+        obey()
         self.calls += 1
-        return mask_of(image), np.asarray(image.data[0])
+        return Seen(mask_of(image), np.asarray(image.data[0]))
 
 
 def mask_of(image: ImageArray) -> np.ndarray:
@@ -61,7 +60,7 @@ def write(
 ) -> tuple[list[Event], Any]:
     events: list[Event] = []
     writer = MaskWriter(project, run, events.append, obey)
-    return events, writer.write_masks(SPEC, cast("Segmenter", segmenter))
+    return events, writer.write_masks(SPEC, cast("Witness", segmenter))
 
 
 def assert_complete(project: Project, run: Run, image_id: str) -> None:
@@ -86,11 +85,11 @@ def test_every_image_has_its_mask_when_its_event_comes(
         told.append((event.image, event.done, event.total))
 
     writer = MaskWriter(small_project, run, emit, lambda: None)
-    scores = writer.write_masks(SPEC, cast("Segmenter", Brightness()))
+    scores = writer.write_masks(SPEC, cast("Witness", Brightness()))
     ids = sorted(small_project.images)
     assert told == [(image_id, number, 6) for number, image_id in enumerate(ids, 1)]
     labelled = next(iter(run.inputs.labels))
-    assert scores.accuracy == pytest.approx((run.read_mask(1, labelled) == 2).mean())
+    assert scores["labelled"].accuracy == pytest.approx((run.read_mask(1, labelled) == 2).mean())
 
 
 def test_a_stop_leaves_complete_masks_and_the_next_call_does_the_rest(
@@ -130,7 +129,7 @@ def test_a_mask_that_cannot_be_written_is_an_error_and_has_no_event(
     monkeypatch.setattr(run, "write_mask", full)
     writer = MaskWriter(small_project, run, told.append, lambda: None)
     with pytest.raises(OSError, match="No space"):
-        writer.write_masks(SPEC, cast("Segmenter", Brightness()))
+        writer.write_masks(SPEC, cast("Witness", Brightness()))
     assert [event.image for event in told if isinstance(event, Predicted)] == ids[:2]
     assert not run.has_mask(1, ids[2])
     assert small_project.read_labels(ids[2], SPEC.name) is None
@@ -149,6 +148,6 @@ def test_no_more_masks_wait_than_may(
         assert segmenter.calls - written <= 2
 
     MaskWriter(small_project, run, emit, lambda: None).write_masks(
-        SPEC, cast("Segmenter", segmenter)
+        SPEC, cast("Witness", segmenter)
     )
     assert written == 6

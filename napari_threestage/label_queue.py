@@ -214,11 +214,13 @@ class _View:
         assert self._mine is not None and self.covered is not None
         seen = self._witnesses
         similar = np.clip(self._mine @ self._mine[seen].T, 0, 1)
-        covered = self.covered[seen].copy()
+        covered, beyond = self.covered[seen].copy(), np.empty_like(similar)
+        weights = weights.astype(np.float32)
         order, worth = [], []
         free = np.ones(len(weights), bool)
         for _ in range(count):
-            gain = weights * (np.clip(similar - covered, 0, None) @ weights[seen])
+            np.subtract(similar, covered, out=beyond)
+            gain = weights * (np.maximum(beyond, 0, out=beyond) @ weights[seen])
             # What is covered already is left in the order of its doubt.
             value = np.where(free, gain + 1e-9 * weights, -1)
             best = int(value.argmax())

@@ -23,6 +23,7 @@ from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import stage_table
 from napari_threestage.training.data import SampleSet
 from napari_threestage.training.masks import MaskWriter
+from napari_threestage.training.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +40,10 @@ class OneLayer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = nn.Conv2d(3, len(NAMES), 1)
+        self.blocks = nn.ModuleList([nn.Identity(), nn.Conv2d(3, len(NAMES), 1)])
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layer(images)
+        return self.blocks[1](self.blocks[0](images))
 
 
 def measure_images(folder: Path, count: int) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def take(folder: Path, count: int) -> dict[str, float]:
     (spec,) = stage_table(config, 1)
     segmenter = Segmenter(OneLayer(), describe(run), torch.device("cpu"))  # type: ignore[arg-type]
     writer = MaskWriter(project, run, run.record, lambda: None)
-    written = seconds_of(lambda: writer.write_masks(spec, segmenter))
+    written = seconds_of(lambda: writer.write_masks(spec, Witness(segmenter)))
     loaded = seconds_of(lambda: SampleSet(project, run))
     samples = SampleSet(project, run)
     pseudo = seconds_of(lambda: samples.load_pseudo_masks(1))

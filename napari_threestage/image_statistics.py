@@ -8,6 +8,7 @@ disputed, and what it looks like to the encoder.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -184,7 +185,12 @@ def read_statistics(run: Run, stage: int) -> dict[str, ImageStatistics]:
 
 def described(run: Run, stage: int) -> set[str]:
     """Return the images that a stage has a line of."""
-    return set(read_statistics(run, stage))
+    found = set()
+    for path in sorted(run.stage_path(stage).glob(FILES)):
+        for line in _lines(path):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                found.add(str(json.loads(line)["image"]))
+    return found
 
 
 def append(path: Path, statistics: Iterable[ImageStatistics]) -> None:

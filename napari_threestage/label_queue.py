@@ -14,6 +14,7 @@ All of it comes from `image_statistics`; no pixel is looked at.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -37,6 +38,7 @@ WITNESSES = 2000  # images that stand for all others where there are more: it bo
 STRIKING = 0.7  # an image that is ahead of so many others in something is told so
 ALIKE = 0.5  # similarity from which an image is said to stand for another
 REASONS = 2  # that are told of an image
+DIGITS = 4  # of what an image adds: what the last ones say is rounding
 
 
 @dataclass(frozen=True)
@@ -214,20 +216,30 @@ class _View:
         assert self._mine is not None and self.covered is not None
         seen = self._witnesses
         similar = np.clip(self._mine @ self._mine[seen].T, 0, 1)
-        covered, beyond = self.covered[seen].copy(), np.empty_like(similar)
-        weights = weights.astype(np.float32)
-        order, worth = [], []
-        free = np.ones(len(weights), bool)
-        for _ in range(count):
-            np.subtract(similar, covered, out=beyond)
-            gain = weights * (np.maximum(beyond, 0, out=beyond) @ weights[seen])
-            # What is covered already is left in the order of its doubt.
-            value = np.where(free, gain + 1e-9 * weights, -1)
-            best = int(value.argmax())
-            order.append(best)
-            worth.append(max(float(gain[best]), 0.0))
-            free[best] = False
-            covered = np.maximum(covered, similar[best])
+        covered, weights = self.covered[seen], weights.astype(np.float32)
+
+        def gain(at: int | slice) -> np.ndarray:
+            added = np.maximum(similar[at] - covered, 0) @ weights[seen]
+            return np.asarray(np.round(weights[at] * added, DIGITS))
+
+        # What an image adds only becomes less as others are chosen: one that still adds what it did
+        # when it was put in front of all others is the best. Of those that add nothing the most
+        # doubted comes first.
+        waiting = [
+            (-float(added), -float(weights[at]), at) for at, added in enumerate(gain(slice(None)))
+        ]
+        heapq.heapify(waiting)
+        order: list[int] = []
+        worth: list[float] = []
+        while waiting and len(order) < count:
+            before, doubt, at = heapq.heappop(waiting)
+            now = float(gain(at))
+            if now < -before:
+                heapq.heappush(waiting, (-now, doubt, at))
+                continue
+            order.append(at)
+            worth.append(now)
+            covered = np.maximum(covered, similar[at])
         return np.array(order), np.array(worth)
 
     def ranked(self, at: int, name: str, score: float, reason: str) -> Ranked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,7 +101,10 @@ def _running(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of all before each edge of a window along an axis, and the edges."""
     edges = np.unique([starts, starts + part])
-    sums = np.add.reduceat(values, edges[:-1], axis, dtype=np.float64)
+    across = np.moveaxis(values, axis, 0)
+    # Piece by piece: at once, all of a large image would become numbers of eight bytes.
+    parts = [across[start:stop].sum(0, dtype=np.float64) for start, stop in pairwise(edges)]
+    sums = np.moveaxis(np.stack(parts), 0, axis)
     return np.insert(np.cumsum(sums, axis), 0, 0, axis), edges
 
 

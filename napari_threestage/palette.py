@@ -26,6 +26,10 @@ PALETTE: tuple[Color, ...] = (
 )
 """Colours that colour-blind people can tell apart."""
 
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Those of lines and points: Okabe and Ito, Color universal design, 2008; without its yellow,
+which white paper swallows, and its black, which is the colour of text."""
+
 _TO_CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],

@@ -88,7 +88,9 @@ def _paces(project: Project, config: Config, device_kind: str) -> dict[int, floa
     """Return seconds a step, prediction included, of each stage that a run like this one had."""
     paces: dict[int, float] = {}
     for run in list_runs(project):
-        if run.inputs.device.split(":")[0] == device_kind and _alike(config, run.config):
+        same_device = run.inputs.device.split(":")[0] == device_kind
+        # A baseline predicts once after the steps of several stages.
+        if same_device and not run.is_baseline and _alike(config, run.config):
             steps = {spec.number: spec.steps for spec in stage_table(run.config, 9)}
             seconds = _uninterrupted(run)
             paces |= {stage: taken / steps[stage] for stage, taken in seconds.items()}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_threestage.project import Project
+    from napari_threestage.runs import Run
 
 GROUND_TRUTH = "ground_truth"
 IMPORTED = "imported"
@@ -102,6 +103,24 @@ def write_labels(
     ids = project.class_table.ids if class_ids is None else np.array([0, *class_ids])
     ids = ids.astype(np.min_scalar_type(ids.max()))
     _publish(project, image_id, name, ids[labels], ids.tolist(), attributes)
+
+
+def publish_mask(project: Project, run: Run, stage: int, image_id: str, mask: np.ndarray) -> None:
+    """Show a stage's pseudo-mask as a label set of its image; those of baselines are not shown."""
+    if not run.is_baseline:
+        origin = {"run": run.id, "stage": stage}
+        write_labels(project, image_id, f"stage-{stage}", mask, origin, run.class_ids)
+
+
+def mask_names(project: Project, image_id: str) -> list[str]:
+    """Return the names of an image's label sets that `publish_mask` made."""
+    names = store.label_sets(project.image_path(image_id))
+    return [name for name in names if name != GROUND_TRUTH]
+
+
+def remove_labels(project: Project, image_id: str, name: str) -> None:
+    """Remove a label set as a whole."""
+    store.remove_labels(project.image_path(image_id), name)
 
 
 def write_ground_truth(project: Project, image_id: str, truth: np.ndarray, source: str) -> None:

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,8 @@ from napari_threestage.events import (
 )
 from napari_threestage.files import read_tail
 from napari_threestage.locks import is_alive, is_local, this_process
+from napari_threestage.run_inputs import RunInputs as RunInputs
+from napari_threestage.run_notes import id_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,39 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 30.0  # a trainer on another host that has not shown itself for so long is gone
-
-
-@dataclass(frozen=True)
-class RunInputs:
-    """What a run was made from, frozen with its configuration.
-
-    Attributes
-    ----------
-    images
-        Content hash of each image of L and U, by id.
-    labels
-        Hash of each ground truth, by image id; images of validation are not among them.
-    pixels
-        Labelled pixels of each class.
-    classes
-        Names, colours and ids, in order; runs of older versions have no ids.
-    """
-
-    images: dict[str, str]
-    labels: dict[str, str]
-    pixels: dict[str, int]
-    classes: list[dict[str, Any]]
-    channels: list[int] | None
-    n_channels: int
-    normalisation: str
-    first_stage: int
-    last_stage: int
-    seed: int
-    device: str
-    threads: int
-    versions: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    based_on: str | None = None
 
 
 class Run:
@@ -107,6 +76,7 @@ class Run:
         inputs: RunInputs,
         earlier_stages: Sequence[Path] = (),
         truths: Mapping[str, np.ndarray] | None = None,
+        starts: Mapping[int, Path] | None = None,
     ) -> Run:
         """Make the folder of a new run, named by the time (UTC) and the preset.
 
@@ -117,6 +87,8 @@ class Run:
             for itself.
         truths
             Ground truth by image id, as indices of the run's classes.
+        starts
+            Segmenters by stage that the stages start from; they are copied as well.
         """
         stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{config.preset}"
         number, path = 1, project.path / "runs" / stem
@@ -128,6 +100,9 @@ class Run:
             shutil.copytree(folder, path / folder.name)
         for image_id, truth in (truths or {}).items():
             _write_truth(path, image_id, truth)
+        for stage, file in (starts or {}).items():
+            (path / "warm").mkdir(exist_ok=True)
+            shutil.copyfile(file, _start_path(path, stage))
         store.write_json(path / "inputs.json", asdict(inputs))
         # Last, as a folder with a configuration is a run.
         store.write_json(path / "config.json", config.model_dump(mode="json"))
@@ -137,6 +112,11 @@ class Run:
     def id(self) -> str:
         """Name of the run."""
         return self.path.name
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it only shows what labels alone give, to compare another run with."""
+        return self.inputs.baseline_of is not None
 
     @property
     def events_path(self) -> Path:
@@ -155,6 +135,10 @@ class Run:
     def model_path(self, stage: int) -> Path:
         """The segmenter of a stage."""
         return self.stage_path(stage) / "model.safetensors"
+
+    def start_path(self, stage: int) -> Path:
+        """The segmenter that a stage starts from, where it starts from that of another run."""
+        return _start_path(self.path, stage)
 
     def finished_stages(self) -> list[int]:
         """Return the stages whose model, masks and scores are complete."""
@@ -306,21 +290,28 @@ def list_runs(project: Project) -> list[Run]:
     return runs
 
 
-def find_run(project: Project, run_id: str | None = None) -> Run:
-    """Return a run by its name, or the latest one.
+def find_run(project: Project, run_id: str | None = None, *, baselines: bool = False) -> Run:
+    """Return a run by its id or the name that it was given, or the latest one.
+
+    Parameters
+    ----------
+    baselines
+        Whether the latest one may be a baseline.
 
     Raises
     ------
     ProjectError
         There is no such run.
     """
-    if run_id and (project.path / "runs" / run_id / "config.json").is_file():
-        return Run(project.path / "runs" / run_id)
+    if run_id:
+        path = project.path / "runs" / id_of(project, run_id)
+        if (path / "config.json").is_file():
+            return Run(path)
     runs = list_runs(project)
-    chosen = [run for run in runs if run_id in (None, run.id)]
+    chosen = [] if run_id else [run for run in runs if baselines or not run.is_baseline]
     if not chosen:
         known = ", ".join(run.id for run in runs) or "none yet"
-        what = f"no run {run_id}" if run_id else "no run"
+        what = f"no run {run_id}" if run_id else "no run but baselines" if runs else "no run"
         raise ProjectError(
             f"Project {project.path} has {what}; there are: {known}.",
             f"Start one: threestage run {project.path}",
@@ -342,6 +333,10 @@ def indices_between(ids: Sequence[int], others: Sequence[int] | ClassTable) -> n
         return others.indices(np.array([0, *ids]))
     places = {class_id: place for place, class_id in enumerate(others, 1)}
     return np.array([0, *(places.get(class_id, 0) for class_id in ids)], np.uint8)
+
+
+def _start_path(path: Path, stage: int) -> Path:
+    return path / "warm" / f"stage-{stage}.safetensors"
 
 
 def _write_truth(path: Path, image_id: str, truth: np.ndarray) -> None:

@@ -29,7 +29,8 @@ class StageSpec:
     steps
         Optimisation steps.
     start_from
-        The stage whose segmenter f starts from; None: the pre-trained (or random) weights.
+        The stage whose segmenter f starts from; None: the pre-trained (or random) weights.  In a
+        run that refreshes another one it is that one's same stage.
     self_training
         Whether the stage learns from images without labels.
     """

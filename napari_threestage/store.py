@@ -159,6 +159,22 @@ def publish_labels(
     _list_label_sets(image_path / "labels")
 
 
+def remove_labels(image_path: Path, name: str) -> None:
+    """Remove the label set `name` of an image as a whole; who reads it gets it whole or not."""
+    folder = image_path / "labels"
+    remove_temporaries(folder, name)  # what was killed in here
+    if (folder / name).is_dir():
+        gone = beside(folder / name)
+        (folder / name).rename(gone)  # for `read_labels`
+        _list_label_sets(folder)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def label_sets(image_path: Path) -> list[str]:
+    """Return the names of the label sets of an image."""
+    return _label_sets(image_path / "labels")
+
+
 def write_label_image(
     path: Path, image: ImageArray, classes: Sequence[Any], attributes: Mapping[str, Any]
 ) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from napari_threestage import __version__
 from napari_threestage.cli import (
     benchmark,
+    budget,
+    compare,
     data,
     demo,
     doctor,
@@ -23,8 +25,11 @@ from napari_threestage.cli import (
     masks,
     predict,
     rank,
+    report,
     results,
+    runs,
     sample,
+    suspects,
     training,
 )
 from napari_threestage.cli.output import forget_reader
@@ -64,8 +69,13 @@ def build_parser() -> argparse.ArgumentParser:
         data,
         sample,
         training,
+        runs,
         results,
+        compare,
         rank,
+        suspects,
+        budget,
+        report,
         predict,
         masks,
         export,

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_threestage import jobs
-from napari_threestage.check import plan_run
 from napari_threestage.cli.live import LiveProgress
-from napari_threestage.cli.memory import look_at_memory, say_memory
+from napari_threestage.cli.making_runs import refuse_settings, resumed, run_to_train
 from napari_threestage.cli.output import (
     add_command,
     forget_reader,
@@ -22,27 +21,18 @@ from napari_threestage.cli.output import (
     say,
     score_table,
 )
-from napari_threestage.config import load_config, parse_setting
-from napari_threestage.errors import (
-    BusyError,
-    ConfigError,
-    NotReadyError,
-    ThreeStageError,
-)
+from napari_threestage.errors import BusyError, NotReadyError, ThreeStageError
 from napari_threestage.events import Event, read_events
-from napari_threestage.presets import PRESETS, settings_for_share
+from napari_threestage.presets import PRESETS
 from napari_threestage.project import Project
+from napari_threestage.run_notes import LATEST
 from napari_threestage.run_view import RunView
 from napari_threestage.runs import Run, find_run, list_runs
-from napari_threestage.stages import parse_stages
 
 if TYPE_CHECKING:
     import argparse
 
-    from napari_threestage.config import Config
     from napari_threestage.training.workers import Workers
-
-LATEST = "latest"
 
 
 def add_commands(commands: Any) -> None:
@@ -71,17 +61,24 @@ def _add_run(commands: Any) -> None:
         "threestage run my_project --preset quick",
     )
     parser.add_argument("project", type=Path)
-    parser.add_argument("--stages", default="1-3", help="e.g. 1-3, 1, 2-3, 1-4")
-    parser.add_argument("--preset", default="quick", choices=list(PRESETS))
+    parser.add_argument("--stages", help="e.g. 1-3 (the default), 1, 2-3, 1-4")
+    parser.add_argument("--preset", choices=list(PRESETS), help="quick if not given")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="0 if not given, or that of the other run")
     parser.add_argument("--steps", type=int, help="steps of every stage")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting"
     )
-    parser.add_argument(
-        "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run that was ended"
-    )
+    another = parser.add_mutually_exclusive_group()
+    ways = {
+        "--resume": "go on with a run that was ended, the latest if none is named",
+        "--refresh": "train a run once more with the present labels and classes: half the steps, "
+        "each stage from the weights that it had",
+        "--baseline": "train on the labels of a run alone, for as many steps as all its stages "
+        "had, to see what the stages gave",
+    }
+    for name, summary in ways.items():
+        another.add_argument(name, nargs="?", const=LATEST, metavar="RUN", help=summary)
     parser.add_argument("--detach", action="store_true", help="train in the background")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
@@ -89,8 +86,7 @@ def _add_run(commands: Any) -> None:
 def run_stages(options: argparse.Namespace) -> None:
     """Start or resume a run, in this process or, with ``--detach``, in one of its own."""
     project = Project(options.project)
-    if options.resume:
-        _refuse_settings(options)
+    refuse_settings(options)
     if options.detach:
         _detach(project, options)
         return
@@ -98,8 +94,8 @@ def run_stages(options: argparse.Namespace) -> None:
     from napari_threestage.training.workers import joined
 
     device = options.device
-    if options.resume:
-        device = _resumed(project, options.resume).inputs.device
+    if options.resume is not None:
+        device = resumed(project, options.resume).inputs.device
     with joined(choose_device(device)) as workers:
         if workers.leads:
             _lead(project, options, workers)
@@ -113,7 +109,7 @@ def _lead(project: Project, options: argparse.Namespace, workers: Workers) -> No
 
     show = _json_line if options.json else LiveProgress(quiet=options.quiet)
     with project.running():
-        run = _resumed(project, options.resume) if options.resume else _new_run(project, options)
+        run = run_to_train(project, options)
         workers.decide(run.id)
         with _StopSignals() as signals:
             execute_run(project, run, show, signals.stop_wanted, workers)
@@ -204,7 +200,7 @@ def show_status(options: argparse.Namespace) -> None:
         return
     rows = [
         (
-            state["run"],
+            state["run"] + (" (labels only)" if state["kind"] == "baseline" else ""),
             state["state"],
             ", ".join(map(str, state["finished_stages"])) or "–",
             state["doing"],
@@ -215,57 +211,17 @@ def show_status(options: argparse.Namespace) -> None:
 
 
 def _detach(project: Project, options: argparse.Namespace) -> None:
-    arguments = ["--device", options.device, "--seed", str(options.seed)]
-    arguments += ["--stages", options.stages, "--preset", options.preset]
-    arguments += ["--steps", str(options.steps)] if options.steps is not None else []
+    arguments = ["--device", options.device]
+    for name in ("stages", "preset", "seed", "steps", "resume", "refresh", "baseline"):
+        value = getattr(options, name)
+        arguments += [f"--{name}", str(value)] if value is not None else []
     arguments += [part for setting in options.set for part in ("--set", setting)]
-    arguments += ["--resume", options.resume] if options.resume else []
     run = jobs.start_detached(project, arguments)
     if options.json:
         print_json({"run": run.id})
     else:
         say(f"Run {run.id} trains in the background.")
         say(f"Look: threestage status {project.path}; end: threestage stop {project.path}")
-
-
-def _new_run(project: Project, options: argparse.Namespace) -> Run:
-    from napari_threestage.training.prepare import prepare_run
-
-    stages = parse_stages(options.stages)
-    plan = plan_run(project, load_config(options.preset))
-    plan.require_ready()
-    config = _config(options, plan.labelled_share)
-    if not (options.json or options.quiet):
-        say_memory(look_at_memory(project, plan, config, stages, options.device))
-    return prepare_run(project, config, stages=stages, seed=options.seed, device=options.device)
-
-
-def _config(options: argparse.Namespace, labelled_share: float) -> Config:
-    changes = settings_for_share(options.preset, labelled_share)
-    changes |= dict(parse_setting(text) for text in options.set)
-    if options.steps is not None:
-        if options.steps < 1:
-            raise ConfigError(
-                f"A stage of {options.steps} steps learns nothing.", "Give --steps 300."
-            )
-        changes["stages.steps"] = [options.steps]
-    return load_config(options.preset, changes)
-
-
-def _refuse_settings(options: argparse.Namespace) -> None:
-    """A run that goes on keeps the configuration it was made with."""
-    if options.set or options.steps is not None:
-        raise ConfigError(
-            "A run that is resumed keeps its settings.",
-            "Leave out --set and --steps, or start anew.",
-        )
-
-
-def _resumed(project: Project, name: str) -> Run:
-    run = find_run(project, None if name == LATEST else name)
-    if run.state() == "finished":
-        raise NotReadyError(f"Run {run.id} is finished.", "Start a new one without --resume.")
-    return run
 
 
 class _StopSignals:
@@ -305,6 +261,7 @@ def _status(run: Run) -> dict[str, Any]:
     state = run.state()
     return {
         "run": run.id,
+        "kind": "baseline" if run.is_baseline else "stages",
         "state": state,
         "stages": [run.inputs.first_stage, run.inputs.last_stage],
         "finished_stages": run.finished_stages(),
@@ -327,5 +284,9 @@ def _print_results(project: Project, run: Run) -> None:
     title = f"On the {on} images" + (" (which it learned from)" if on == "labelled" else "")
     out.print(score_table(title, {stage: one[on] for stage, one in metrics.items()}))
     best = percent(metrics[max(metrics)][on]["miou"]) if metrics else "–"
+    if run.is_baseline:
+        say(f"Run {run.id} is finished: mIoU {best} % with the labels only.")
+        say(f"Next: threestage compare {project.path} --run {run.inputs.baseline_of}")
+        return
     say(f"Run {run.id} is finished: mIoU {best} % in the last stage.")
     say(f"Next: threestage evaluate {project.path} --images DIR --masks DIR")

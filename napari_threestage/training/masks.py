@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_threestage import image_statistics
 from napari_threestage.compare import Confusion, Scores
 from napari_threestage.events import Event, Predicted
+from napari_threestage.labels import publish_mask
 from napari_threestage.training.data import frozen_truth, present_truth
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ class MaskWriter:
     def _write(self, spec: StageSpec, image_id: str, mask: np.ndarray, seen: Seen | None) -> None:
         if seen is not None:
             self._keep(spec, image_id, mask, seen, "images.jsonl")
-        run, origin = self._run, {"run": self._run.id, "stage": spec.number}
-        self._project.write_labels(image_id, spec.name, mask, origin, class_ids=run.class_ids)
+        publish_mask(self._project, self._run, spec.number, image_id, mask)
 
     def _keep(
         self, spec: StageSpec, image_id: str, mask: np.ndarray, seen: Seen, file: str

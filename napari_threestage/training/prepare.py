@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import platform
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_threestage.check import plan_run
 from napari_threestage.errors import NotReadyError
 from napari_threestage.files import write_json
 from napari_threestage.inference.device import choose_device, default_threads
 from napari_threestage.project import content_hash
+from napari_threestage.run_staleness import label_time
 from napari_threestage.runs import Run, RunInputs, list_runs
+from napari_threestage.stages import stage_table
 from napari_threestage.training.weights import find_weights
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from napari_threestage.check import Plan
     from napari_threestage.config import Config
     from napari_threestage.project import Project
 
@@ -46,8 +49,41 @@ def prepare_run(
     config = config.model_copy(update={"network": network, "threads": threads})
     if base:
         _check_base(project, config, base)
+    inputs, truths = present_inputs(
+        project,
+        plan,
+        first_stage=stages[0],
+        last_stage=stages[1],
+        seed=seed,
+        device=str(choose_device(device)),
+        threads=threads,
+        warnings=[warning] if warning else [],
+        based_on=base.id if base else None,
+        steps_before=steps_behind(base, stages[0] - 1) if base else 0,
+    )
+    earlier = [base.stage_path(stage) for stage in range(1, stages[0])] if base else []
+    run = Run.create(project, config, inputs, earlier, truths)
+    if base:
+        _rename_scores(run, base, stages[0])
+    return run
+
+
+def present_inputs(
+    project: Project, plan: Plan, *, warnings: Iterable[str] = (), **others: Any
+) -> tuple[RunInputs, dict[str, np.ndarray]]:
+    """Return the inputs of a run of the project as it is now, and its ground truth by image id.
+
+    Parameters
+    ----------
+    warnings
+        Those that are not in the plan.
+    others
+        What does not follow from the project.
+    """
+    # First, so that labels that are written from now on count as written again.
+    times = {image_id: label_time(project, image_id) for image_id in plan.labelled}
     truths = _present_truths(project, plan.labelled)
-    warnings = [f"{problem.message} {problem.fix}" for problem in plan.problems]
+    planned = [f"{problem.message} {problem.fix}" for problem in plan.problems]
     inputs = RunInputs(
         images={i: project.images[i].sha256 for i in sorted(plan.labelled + plan.unlabelled)},
         labels={image_id: content_hash(truth) for image_id, truth in truths.items()},
@@ -56,20 +92,26 @@ def prepare_run(
         channels=project.channels,
         n_channels=project.n_channels,
         normalisation=project.normalisation,
-        first_stage=stages[0],
-        last_stage=stages[1],
-        seed=seed,
-        device=str(choose_device(device)),
-        threads=threads,
-        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        warnings=(*warnings, *([warning] if warning else [])),
-        based_on=base.id if base else None,
+        versions=present_versions(),
+        warnings=(*planned, *warnings),
+        label_times=times,
+        **others,
     )
-    earlier = [base.stage_path(stage) for stage in range(1, stages[0])] if base else []
-    run = Run.create(project, config, inputs, earlier, truths)
-    if base:
-        _rename_scores(run, base, stages[0])
-    return run
+    return inputs, truths
+
+
+def present_versions() -> dict[str, str]:
+    """Return the versions of what trains."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def steps_behind(run: Run, last: int | None = None) -> int:
+    """Return the optimisation steps that led to a stage of a run, the last if not given."""
+    first, before = run.inputs.first_stage, run.inputs.steps_before
+    steps = [spec.steps for spec in stage_table(run.config, last or run.inputs.last_stage)]
+    # Runs of older versions do not say how long the stages were that they were built on.
+    own = steps if first > 1 and not before else steps[first - 1 :]
+    return before + sum(own)
 
 
 def _present_truths(project: Project, image_ids: Iterable[str]) -> dict[str, np.ndarray]:
@@ -96,7 +138,8 @@ def _run_to_build_on(project: Project, first_stage: int, images: Iterable[str]) 
         return None
     needed = set(range(1, first_stage))
     for run in reversed(list_runs(project)):
-        if needed <= set(run.finished_stages()) and run.inputs.images.keys() >= set(images):
+        finished = not run.is_baseline and needed <= set(run.finished_stages())
+        if finished and run.inputs.images.keys() >= set(images):
             return run
     raise NotReadyError(
         f"No run has stage {first_stage - 1} finished for all images, "
@@ -110,7 +153,7 @@ def _check_base(project: Project, config: Config, base: Run) -> None:
     same_weights = config.network.model_copy(update={"weights": base.config.network.weights})
     if same_weights != base.config.network:
         what = "another network"
-    elif (project.channels, project.n_channels) != (base.inputs.channels, base.inputs.n_channels):
+    elif other_channels(project, base):
         what = "other channels"
     elif [entry.id for entry in project.classes] != base.class_ids:
         what = "other classes"
@@ -120,3 +163,9 @@ def _check_base(project: Project, config: Config, base: Run) -> None:
         f"The stages before these were made by run {base.id} with {what}.",
         "Use its settings, or run the earlier stages too.",
     )
+
+
+def other_channels(project: Project, run: Run) -> bool:
+    """Whether the networks of a run take other channels than the project has now."""
+    inputs = run.inputs
+    return (project.channels, project.n_channels) != (inputs.channels, inputs.n_channels)

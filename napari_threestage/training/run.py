@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,9 +49,10 @@ from napari_threestage.training.live import LiveSamples
 from napari_threestage.training.loop import StageTrainer
 from napari_threestage.training.masks import MaskWriter
 from napari_threestage.training.multitask import TwoBranchNetwork
-from napari_threestage.training.networks import build_network, build_own_blocks
+from napari_threestage.training.networks import build_own_blocks
 from napari_threestage.training.precision import tune
 from napari_threestage.training.progress import ProgressMeter
+from napari_threestage.training.warm_start import build_segmenter, load_start
 from napari_threestage.training.witness import Witness
 from napari_threestage.training.workers import (
     Workers,
@@ -213,7 +215,8 @@ class _Execution:
             self.emit(_validated(spec.number, name, score))
         metrics = {name: score.to_dict() for name, score in scores.items()}
         store.write_json(self.run.stage_path(spec.number) / "metrics.json", metrics)
-        for path in (self.run.stage_path(spec.number) / "checkpoint.pt", self._student_path(spec)):
+        checkpoint = self.run.stage_path(spec.number) / "checkpoint.pt"
+        for path in (checkpoint, self._student_path(spec), self.run.start_path(spec.number)):
             path.unlink(missing_ok=True)
         self.emit(StageFinished(stage=spec.number, seconds=self.control.clock() - begun))
 
@@ -288,15 +291,14 @@ class _Execution:
             self.emit(Warned(message=f"Memory is too small for {place}. From now on {what}."))
 
     def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:
-        """Build f, initialised anew or from the stage before, with this stage's second branch."""
+        """Build f as it starts, with this stage's second branch."""
         inputs, network = self.inputs, self.config.network
         torch.manual_seed(inputs.seed * 97 + spec.number)
-        n_classes = len(inputs.classes)
-        segmenter = build_network(network, inputs.n_channels, n_classes)
+        segmenter, n_classes = build_segmenter(self.run), len(inputs.classes)
         own_blocks = build_own_blocks(network, inputs.n_channels, n_classes, spec.own_blocks)
-        if spec.start_from is not None:
-            before = load_segmenter(self.run.model_path(spec.start_from), self.device)
-            segmenter.load_state_dict(before.network.state_dict())
+        load_start(segmenter, self.run, spec)
+        if inputs.refreshes is not None:  # the teacher, too, knows something from the start
+            spec = replace(spec, start_from=spec.number)
         two_branches = TwoBranchNetwork(segmenter, own_blocks)
         return StageTrainer(
             spec,

@@ -12,6 +12,7 @@ from napari_threestage import jobs
 from napari_threestage.errors import ProjectError, ThreeStageError
 from napari_threestage.events import Predicted, StageFinished
 from napari_threestage.run_view import RunView
+from napari_threestage.widgets.run_list import RunList
 from napari_threestage.widgets.run_search import (
     how_it_ended,
     latest_run,
@@ -46,6 +47,8 @@ class RunFollower:
         Of that run, as `Run.state`; "starting" before there is a run, "" without one.
     going
         The run that trains, None when there is none or it is still starting.
+    all
+        All runs of the project, as rows.
     """
 
     changed = Signal()  # another run, another state, or none
@@ -65,6 +68,9 @@ class RunFollower:
         self._tail: EventTail | None = None
         self._looked = self._sought = 0.0
         self._seeking = False
+        self.all = RunList(session)
+        self.changed.connect(self.all.outdate)
+        self.masks_arrived.connect(self.all.outdate)
 
     @property
     def active(self) -> bool:

@@ -25,8 +25,8 @@ def running_run(project: Project) -> Run | None:
 
 
 def latest_run(project: Project) -> Run | None:
-    """Return the latest run that can be read."""
-    return next(_runs(project, "config.json"), None)
+    """Return the latest run that can be read and is no baseline."""
+    return next((run for run in _runs(project, "config.json") if not run.is_baseline), None)
 
 
 def _runs(project: Project, name: str) -> Iterator[Run]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_threestage.widgets.controls import button, column, line, note, scrolled
@@ -16,6 +16,7 @@ from napari_threestage.widgets.options import options
 from napari_threestage.widgets.plan_view import PlanView
 from napari_threestage.widgets.run_choice import WayBack
 from napari_threestage.widgets.run_log import RunLog
+from napari_threestage.widgets.runs_box import StaleBox
 from napari_threestage.widgets.sample_strip import SampleStrip
 from napari_threestage.widgets.set_up import SetUp
 
@@ -55,6 +56,7 @@ class TrainPart(QWidget):
         self.plan = PlanView(session, self._planned)
         self.live = LiveView(session)
         self._way_back = WayBack(session)
+        self.stale = StaleBox(session)
         self.curves = CurvesView(session)
         self.samples = SampleStrip(session)
         self._set_up = _group("Set-up", "What the next run is to be", "set_up", lambda: self.set_up)
@@ -79,13 +81,17 @@ class TrainPart(QWidget):
         self.set_up.changed.connect(self._on_choice)
         self.plan.changed.connect(self._on_plan)
         self.plan.wants_tab.connect(self.wants_tab)
+        self.stale.wants_anew.connect(self._show_set_up)
         listen(self, (session.project_changed, self._sync), (session.runs.changed, self._sync))
+        runs = session.runs.all
+        listen(self, (runs.outdated, self._look), (runs.train_wanted, self._show_itself))
         self._sync()
 
     def _arranged(self) -> QVBoxLayout:
         return column(
             self._way_back,
             self.live,
+            self.stale,
             self._set_up,
             self._plan,
             self.start,
@@ -107,6 +113,22 @@ class TrainPart(QWidget):
         """Look at the project as it is now."""
         super().showEvent(event)
         self.plan.look_if_stale()
+        self._look()
+
+    def _look(self) -> None:
+        """Have it found out whether the run that is looked at is out of date."""
+        if self.isVisible():
+            self._session.runs.all.look()
+
+    def _show_itself(self) -> None:
+        self.wants_tab.emit("Train")
+
+    def _show_set_up(self) -> None:
+        """Lead to what a new run is made of."""
+        for group in (self._set_up, self._plan):
+            group.open()
+        self.start.setFocus()
+        QTimer.singleShot(0, lambda: self._body.ensureWidgetVisible(self.start))
 
     def _planned(self) -> tuple[RunChoices, str, int | None]:
         return self.set_up.choices(), self.set_up.device_kind, self.set_up.device_memory

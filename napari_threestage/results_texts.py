@@ -59,7 +59,9 @@ def verdict(document: Document) -> Verdict:
     honest = found["group"] in ("validation", "new")
     advice = "" if honest else SET_ASIDE
     sentence = found["sentence"] or "Nobody can say whether the later stages helped."
-    return Verdict(found["helped"], sentence, advice, "\n".join(found["hints"]))
+    # Better on what was learnt from is no success to be marked as one.
+    helped = found["helped"] if honest else "unknown"
+    return Verdict(helped, sentence, advice, "\n".join(found["hints"]))
 
 
 def alarms(document: Document) -> list[Alarm]:

@@ -15,6 +15,7 @@ import pytest
 
 from napari_threestage import files, store
 from napari_threestage.errors import BusyError, ImageFileError, ProjectError
+from napari_threestage.labels import StoredTruth, write_stored
 from napari_threestage.project import Project
 from napari_threestage.project_file import default_classes
 from napari_threestage.store import ImageArray
@@ -337,7 +338,12 @@ def test_more_sources_than_a_byte_can_hold_keep_their_names(
 ) -> None:
     record = add_image("a", shape=(1, 1, 300))
     labels, path = np.zeros((1, 300), np.uint8), small_project.image_path(record.id) / "provenance"
-    for number in range(300):
+    labels[0, :250] = 1
+    origin = np.pad(np.arange(1, 251, dtype=np.uint8), (0, 50))[np.newaxis]
+    names = tuple(f"stage-2 of run {number}" for number in range(250))
+    ids = small_project.class_table.ids[labels]
+    write_stored(small_project, record.id, StoredTruth(ids, origin, names), names[-1])
+    for number in range(250, 300):
         labels[0, number] = 1
         small_project.write_ground_truth(record.id, labels, f"stage-2 of run {number}")
         if number in (254, 255):

@@ -127,6 +127,9 @@ def test_without_labels_there_is_agreement_alone() -> None:
     assert told.helped == "unknown" and "set five or more" in told.advice
     assert told.hint == "Set some images aside."
     assert verdict(comparison()).advice == ""  # judged honestly
+    learned = comparison()
+    learned["verdict"] |= {"helped": "yes", "group": "labelled"}
+    assert verdict(learned).helped == "unknown"
 
 
 def test_few_images_have_no_intervals_and_the_page_says_so() -> None:

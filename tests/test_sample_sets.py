@@ -104,9 +104,14 @@ def test_tissue_is_a_project_that_can_be_trained(tmp_path: Path) -> None:
     assert ready(again)
 
 
-def test_stack_has_planes_channels_16_bits_and_strokes(tmp_path: Path) -> None:
-    project = make_project(SAMPLES["stack"], tmp_path)
-    sample = SAMPLES["stack"]
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The drawn stacks, which no test may change."""
+    return make_project(SAMPLES["stack"], tmp_path_factory.mktemp("stack"))
+
+
+def test_stack_has_planes_channels_16_bits_and_strokes(stack: Project) -> None:
+    project, sample = stack, SAMPLES["stack"]
     assert (len(project.images), len(labelled(project))) == (sample.images, sample.labelled)
     assert {record.axes for record in project.images.values()} == {"czyx", "cyx"}
     assert {record.dtype for record in project.images.values()} == {"uint16"}
@@ -120,17 +125,16 @@ def test_stack_has_planes_channels_16_bits_and_strokes(tmp_path: Path) -> None:
     assert ready(project)
 
 
-def test_strokes_lie_on_what_they_name(tmp_path: Path) -> None:
+def test_strokes_lie_on_what_they_name(stack: Project) -> None:
     """The middle planes are sharp, so a stroke on a cell is brighter than one on nothing."""
-    project = make_project(SAMPLES["stack"], tmp_path)
-    one = next(name for name in labelled(project) if name.startswith("plane"))
-    truth, pixels = project.read_labels(one), np.asarray(project.read_image(one).data)
+    one = next(name for name in labelled(stack) if name.startswith("plane"))
+    truth, pixels = stack.read_labels(one), np.asarray(stack.read_image(one).data)
     assert truth is not None
     assert pixels[1][truth == 2].mean() > 1.3 * pixels[1][truth == 1].mean()
 
 
-def test_the_same_sample_is_the_same(tmp_path: Path) -> None:
-    projects = [make_project(SAMPLES["stack"], tmp_path / name) for name in "ab"]
+def test_the_same_sample_is_the_same(stack: Project, tmp_path: Path) -> None:
+    projects = [stack, make_project(SAMPLES["stack"], tmp_path)]
     assert list(projects[0].images) == list(projects[1].images)
     for name in labelled(projects[0]):
         assert np.array_equal(*(one.read_labels(name) for one in projects))  # type: ignore[arg-type]

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # The linters and the tests, in the environment that `tools/bootstrap.sh dev` made.
 #
-# Tests that need no display come first, in a process where Qt is not loaded at all; those that do
-# (the marker `gui`) run in a second one, on a virtual display.  The system packages for that are
-# installed where this user may; otherwise these tests are left out, and the last line says so.
+# Tests that need no display come first, in processes where Qt is not loaded at all; those that do
+# (the marker `gui`) run in others, each on a virtual display of its own, as two windows on one would
+# take the focus from each other.  The system packages for that are installed where this user may;
+# otherwise these tests are left out, and the last line says so.
+#
+# There are as many processes as cores, four at most; WORKERS says otherwise.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -64,17 +67,22 @@ fi
 
 tools/lint.sh
 
-say "pytest: the tests that need no display"
-.venv/bin/python -m pytest -p no:pytest-qt --timeout 600 -m "not gui and not slow and not gpu"
+cores=$(nproc)
+workers=${WORKERS:-$((cores < 4 ? cores : 4))}
+export OMP_NUM_THREADS=1 # of each process: more would wait for each other
+say "pytest: the tests that need no display, in $workers processes"
+.venv/bin/python -m pytest -p no:pytest-qt --numprocesses "$workers" --dist worksteal --timeout 600 \
+    -m "not gui and not slow and not gpu"
 
 if [ $gui = no ]; then
     say "all of that passed, WITHOUT the GUI tests (see above)"
     exit 0
 fi
-say "pytest: the GUI tests, on a virtual display"
+say "pytest: the GUI tests, in $workers processes, each on a virtual display"
 code=0
-QT_API=pyqt6 PYTEST_QT_API=pyqt6 xvfb-run -a -s "-screen 0 1366x768x24" \
-    .venv/bin/python -m pytest --timeout 600 -m "gui and not slow and not gpu" || code=$?
+displayed="popen//python=xvfb-run -a -s '-screen 0 1366x768x24' .venv/bin/python"
+QT_API=pyqt6 PYTEST_QT_API=pyqt6 .venv/bin/python -m pytest --tx "$workers*$displayed" \
+    --dist worksteal --timeout 600 -m "gui and not slow and not gpu" || code=$?
 case $code in
 0) ;;
 5) say "there are no GUI tests" ;; # pytest found nothing to run

@@ -60,6 +60,8 @@ class ImageContent:
         By stage, as indices.
     run
         Whose masks these are; empty without a run.
+    second, second_run
+        The same of the run that it is compared with.
     problems
         Why a mask is not there.
     """
@@ -69,6 +71,8 @@ class ImageContent:
     editor: TruthEditor
     masks: dict[int, np.ndarray] = field(default_factory=dict)
     run: str = ""
+    second: dict[int, np.ndarray] = field(default_factory=dict)
+    second_run: str = ""
     problems: list[ThreeStageError] = field(default_factory=list)
 
 
@@ -119,9 +123,19 @@ def read_pixels(project: Project, image_id: str) -> ImagePixels:
 
 
 def load_content(
-    project: Project, image_id: str, run: Run | None, cache: PixelCache, writable: bool
+    project: Project,
+    image_id: str,
+    run: Run | None,
+    cache: PixelCache,
+    writable: bool,
+    second: Run | None = None,
 ) -> ImageContent:
     """Read all that is shown of an image.
+
+    Parameters
+    ----------
+    run, second
+        Whose masks are shown, and those of which run beside them.
 
     Raises
     ------
@@ -131,9 +145,39 @@ def load_content(
     pixels = cache.get(project, image_id)
     with project.changing_image(image_id):
         editor = TruthEditor(project, image_id, writable=writable)
+    content = ImageContent(project.images[image_id], pixels, editor)
+    take_masks(content, read_both(project, run, second, image_id))
+    return content
+
+
+@dataclass(frozen=True)
+class BothMasks:
+    """The masks of an image by stage, of a run and of the one that it is compared with."""
+
+    run: str
+    masks: dict[int, np.ndarray]
+    second_run: str
+    second: dict[int, np.ndarray]
+    problems: list[ThreeStageError]
+
+
+def read_both(
+    project: Project | None, run: Run | None, second: Run | None, image_id: str
+) -> BothMasks:
+    """Read the masks of an image that two runs made; a run is not compared with itself."""
+    if run is not None and second is not None and run.id == second.id:
+        second = None
     masks, problems = read_masks(project, run, image_id)
-    run_id = "" if run is None else run.id
-    return ImageContent(project.images[image_id], pixels, editor, masks, run_id, problems)
+    others, more = read_masks(project, second, image_id)
+    ids = ["" if one is None else one.id for one in (run, second)]
+    return BothMasks(ids[0], masks, ids[1], others, [*problems, *more])
+
+
+def take_masks(content: ImageContent, found: BothMasks) -> None:
+    """Let an image have these masks."""
+    content.run, content.masks = found.run, found.masks
+    content.second_run, content.second = found.second_run, found.second
+    content.problems = found.problems
 
 
 def read_masks(

@@ -11,7 +11,7 @@ from napari_threestage.widgets.compare_part import ComparePart
 from napari_threestage.widgets.controls import Banner, column, row
 from napari_threestage.widgets.data_part import DataPart
 from napari_threestage.widgets.export_part import ExportPart
-from napari_threestage.widgets.keys import add_shortcuts
+from napari_threestage.widgets.keys import CLASS_KEYS, add_shortcuts
 from napari_threestage.widgets.label_part import LabelPart
 from napari_threestage.widgets.train_part import TrainPart
 from napari_threestage.widgets.workbench import workbench
@@ -42,12 +42,13 @@ class ThreeStageDock(QWidget):
         self.tabs.setDocumentMode(True)
         self.data = DataPart(session)
         self.train = TrainPart(session)
+        self.compare = ComparePart(self.bench)
         self.export = ExportPart(self.bench)
         parts = {
             "Data": (self.data, "Open a project, import images, name classes"),
             "Label": (LabelPart(self.bench), "Paint a few images"),
             "Train": (self.train, "Learn from them and from all the others"),
-            "Compare": (ComparePart(self.bench), "See what each stage found"),
+            "Compare": (self.compare, "See what each stage found, and whether it helped"),
             "Export": (self.export, "Use it elsewhere: segmenter, other images, masks"),
         }
         for number, (name, (part, tooltip)) in enumerate(parts.items()):
@@ -79,9 +80,10 @@ class ThreeStageDock(QWidget):
         self.bench.watch(self)
 
     def event(self, event: QEvent | None) -> bool:
-        """End what goes on in Export when the dock is taken out of the window."""
+        """End the commands of Compare and Export when the dock is taken out of the window."""
         gone = event is not None and event.type() == QEvent.Type.ParentChange
         if gone and self.parent() is None and hasattr(self, "export"):
+            self.compare.end()
             self.export.end()
         return bool(super().event(event))
 
@@ -90,7 +92,7 @@ class ThreeStageDock(QWidget):
 
     def _say_keys(self) -> None:
         classes = "Alt+1 … Alt+9: paint a class"
-        lines = [f"{key.shown}: {key.text}" for key in self.bench.keys[:7]]
+        lines = [f"{key.shown}: {key.text}" for key in self.bench.keys[:-CLASS_KEYS]]
         self.banner.say("info", "\n".join([*lines, classes]))
 
     def _show_saved(self, state: str) -> None:

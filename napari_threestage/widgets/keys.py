@@ -10,6 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
 
+from napari_threestage.widgets.place_finder import PlaceKey
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,12 +38,16 @@ class Key:
 
 def bind_keys(bench: Workbench) -> list[Key]:
     """Bind the keys to the viewer's canvas and return them, for the list of keys."""
-    session, layers = bench.session, bench.layers
+    session, layers, views = bench.session, bench.layers, bench.views
     keys = [
         Key("N", "next image", partial(session.step, 1)),
         Key("Shift-N", "previous image", partial(session.step, -1)),
-        Key("Q", "next stage's mask, then none", partial(layers.flip, 1)),
-        Key("Shift-Q", "previous stage's mask", partial(layers.flip, -1)),
+        Key("Q", "next mask, then none", partial(layers.flip, 1)),
+        Key("Shift-Q", "previous mask", partial(layers.flip, -1)),
+        Key("W", "masks over each other, side by side, wiped", partial(views.cycle, 1)),
+        Key("Shift-W", "the same the other way round", partial(views.cycle, -1)),
+        Key("G", "what changed from stage to stage, then nothing", bench.changes.cycle),
+        Key("J", "next place to label or to check", partial(PlaceKey(bench).pressed.emit, 1)),
         Key("K", "mark the image as reviewed", partial(_review, bench)),
         Key("U", "back to painting", bench.painter.start_painting),
         Key("Alt-0", "paint “not labelled”", partial(session.pick_class, 0)),

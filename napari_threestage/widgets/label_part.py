@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QSplitter, QStackedLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QSplitter, QStackedLayout, QStackedWidget, QTabBar, QWidget
 
 from napari_threestage.widgets.class_table import ClassPicker
+from napari_threestage.widgets.command_box import Turns
 from napari_threestage.widgets.controls import button, column, note, row, small_button
 from napari_threestage.widgets.image_list import ImageList
+from napari_threestage.widgets.label_next import LabelNext
+from napari_threestage.widgets.place_finder import PlaceFinder, PlaceKey
+from napari_threestage.widgets.suspects_box import SuspectsBox
 from napari_threestage.widgets.take_over_box import TakeOverBox
 
 if TYPE_CHECKING:
@@ -55,10 +59,12 @@ class LabelPart(QWidget):
             )
         )
         split = QSplitter(Qt.Orientation.Vertical)
-        split.addWidget(ImageList(self._session))
+        self._lists = Lists(bench)
+        split.addWidget(self._lists)
         split.addWidget(lower)
         split.setChildrenCollapsible(False)
-        split.setSizes([220, 340])
+        split.setStretchFactor(0, 1)
+        split.setSizes([300, 280])
         empty = QWidget()
         empty.setLayout(
             column(
@@ -100,3 +106,41 @@ class LabelPart(QWidget):
     def _review(self, reviewed: bool) -> None:
         if self._session.image_id:
             self._session.review(self._session.image_id, reviewed)
+
+
+class Lists(QWidget):
+    """Three ways to the image that is worth a look: all of them, what to label, what to check.
+
+    The key that goes on acts in the list that is open.
+    """
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        images, turns = ImageList(bench.session), Turns(self)
+        self._label_next = LabelNext(bench, images.thumbnails, turns)
+        suspects = SuspectsBox(bench, images.thumbnails, turns)
+        self._tabs, self._stack = QTabBar(), QStackedWidget()
+        self._tabs.setObjectName("label_lists")
+        self._tabs.setExpanding(True)
+        self._tabs.setDrawBase(False)
+        ranked = self._label_next
+        for title, tooltip, widget in (
+            ("All images", "Every image, by name and by how far it is labelled", images),
+            ("Label next", "The images that would teach the next run most (J: next)", ranked),
+            ("Check labels", "Labels that all stages contradict (J: next)", suspects),
+        ):
+            self._tabs.setTabToolTip(self._tabs.addTab(title), tooltip)
+            self._stack.addWidget(widget)
+        self._tabs.currentChanged.connect(self._stack.setCurrentIndex)
+        self.setLayout(column(self._tabs, self._stack))
+        key = bench.findChild(PlaceKey)
+        if key is not None:
+            key.pressed.connect(self._step)
+
+    def _step(self, by: int) -> None:
+        """Go to the next place of the open list; open the one of what to label where none is."""
+        finder = self._stack.currentWidget()
+        if isinstance(finder, PlaceFinder):
+            finder.step(by)
+        else:
+            self._tabs.setCurrentIndex(self._stack.indexOf(self._label_next))

@@ -10,12 +10,12 @@ from napari.utils.colormaps import DirectLabelColormap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_threestage.project_file import LabelClass
+    from napari_threestage.compare.change_map import Named
     from napari_threestage.store import ImageArray
     from napari_threestage.widgets.content import ImageContent
 
 
-def class_colormap(classes: Sequence[LabelClass]) -> DirectLabelColormap:
+def class_colormap(classes: Sequence[Named]) -> DirectLabelColormap:
     """Return the colours of the classes; everything else is transparent."""
     colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
     for index, entry in enumerate(classes, start=1):
@@ -23,7 +23,7 @@ def class_colormap(classes: Sequence[LabelClass]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=colours)
 
 
-def class_features(classes: Sequence[LabelClass]) -> dict[str, Sequence[Any]]:
+def class_features(classes: Sequence[Named]) -> dict[str, Sequence[Any]]:
     """Return the names that napari shows for a label in its status bar and tooltip."""
     names = ["not labelled", *(entry.name for entry in classes)]
     return {"index": range(len(names)), "class": names}
@@ -56,6 +56,7 @@ class Channel:
         self._array, self._place, self._number = array, place, number
         self.shape = tuple(side for at, side in enumerate(array.shape) if at != place)
         self.dtype, self.ndim = array.dtype, array.ndim - 1
+        self.size = int(np.prod(self.shape, dtype=np.int64))  # napari takes no array without it
 
     def whole(self) -> Any:
         """Return the channel of an array in memory, without a copy; of others as it is."""
@@ -80,7 +81,8 @@ def replace_values(layer: Any, values: np.ndarray) -> None:
     array do not.
     """
     if layer.data.shape == values.shape and layer.data.dtype == values.dtype:
-        layer.data[...] = values
+        if layer.data is not values:
+            layer.data[...] = values
         layer.refresh(extent=False)
     else:
         layer.data = values.copy()

@@ -1,4 +1,7 @@
-"""The project's images, ground truth and masks as layers; the only module that adds layers."""
+"""The layers of the image that is shown: its pixels, ground truth, confidence, regions.
+
+With `mask_layers`, which has those of the masks, the only module that adds layers.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_threestage.widgets.compare_columns import Column
 from napari_threestage.widgets.layer_data import (
     channels_of,
-    class_colormap,
-    class_features,
     kind_of,
     placed,
     replace_values,
     rescale,
 )
-from napari_threestage.widgets.options import options
+from napari_threestage.widgets.mask_layers import MASKS, MaskLayers
 from napari_threestage.widgets.own_layers import OURS as OURS
-from napari_threestage.widgets.own_layers import OwnLayers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 WAITING = {"role": "waiting"}
 TRUTH = "Ground truth"
 CHANNEL_COLOURS = ("red", "green", "blue", "cyan", "magenta", "yellow")
-STYLES = {"Filled": (0, 0.5), "Outlined": (2, 0.9), "Faint": (0, 0.25)}  # contour, opacity
+CONFIDENCE_OF = {"stage": "confidence", "second": "second confidence"}  # roles
+CONFIDENCES = tuple(CONFIDENCE_OF.values())
+LINKED = ("colormap", "contrast_limits", "gamma", "interpolation2d")  # of an image and its copies
 
 
-class ProjectLayers(OwnLayers):
+class ProjectLayers(MaskLayers):
     """The layers of the image that is shown.
 
     Parameters
@@ -45,47 +48,24 @@ class ProjectLayers(OwnLayers):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer)
-        self._classes: Sequence[LabelClass] = ()
-        self._style = "Filled"
         self._mode = ""  # what a person had in hand before `freeze`
         self._shape: tuple[int, ...] = ()
-        self._opacity = STYLES[self._style][1]
-        self.run = ""  # whose masks are shown
-
-    # --- what is there --------------------------------------------------------------------------
-
-    @property
-    def truth(self) -> Any:
-        """The layer that a person paints into, or None."""
-        return self.find("truth")
-
-    @property
-    def stages(self) -> list[int]:
-        """The stages that have a mask of the shown image."""
-        return [stage for stage in self._made_stages if not self._is_empty(stage)]
-
-    @property
-    def _made_stages(self) -> list[int]:
-        return sorted(layer.metadata[OURS]["stage"] for layer in self._all("stage"))
-
-    def _is_empty(self, stage: int) -> bool:
-        return bool(self.find("stage", stage).metadata[OURS].get("empty"))
 
     # --- show -----------------------------------------------------------------------------------
 
     def show(self, content: ImageContent, classes: Sequence[LabelClass], *, editable: bool) -> None:
         """Show an image with its ground truth and masks in place of the one before."""
-        self._classes = classes
+        self.set_classes(classes)
         active = self._viewer.layers.selection.active
         painting = active is not None and active is self.truth
         shape, kind = content.record.label_shape, kind_of(content)
         with self._own_changes():
-            self._clear("confidence", "region")
+            self._clear("region")
+            for layer in self.all_of(*CONFIDENCES):  # until those of this image are read
+                replace_values(layer, np.zeros(shape, np.uint8))
             self._show_image(content, kind)
-            for stage in sorted({*self._made_stages, *content.masks}):
-                self._show_mask(content, stage)
+            self._show_masks(content)
             self._show_truth(content, editable)
-            self.run = content.run
         if self._shape != shape:
             self._shape = shape
             self._viewer.reset_view()
@@ -95,7 +75,8 @@ class ProjectLayers(OwnLayers):
     def clear(self) -> None:
         """Take all our layers away."""
         with self._own_changes():
-            self._clear("image", "stage", "confidence", "truth", "region")
+            self.drop(self._all("copy"))
+            self._clear("image", *MASKS, "changes", "wipe", *CONFIDENCES, "truth", "region")
         self._shape = ()
 
     def blank(self) -> None:
@@ -105,24 +86,13 @@ class ProjectLayers(OwnLayers):
         of napari 0.9, so they stay as long as possible.
         """
         with self._own_changes():
-            self._clear("image", "confidence", "region")
+            self._content = None
+            self.drop(self._all("copy"))
+            self._clear("image", *CONFIDENCES, "region")
             for layer in self._all():
                 layer.data = np.zeros(layer.data.shape, np.uint8)
                 layer.editable = False
-
-    def set_classes(self, classes: Sequence[LabelClass]) -> None:
-        """Show changed names and colours."""
-        self._classes = classes
-        for layer in self._all("truth") + self._all("stage"):
-            layer.colormap = class_colormap(classes)
-            layer.features = class_features(classes)
-
-    def show_masks(self, content: ImageContent) -> None:
-        """Show the masks of another run of the same image."""
-        with self._own_changes():
-            for stage in sorted({*self._made_stages, *content.masks}):
-                self._show_mask(content, stage)
-            self.run = content.run
+                layer.metadata[OURS]["empty"] = layer is not self.truth
 
     def freeze(self) -> None:
         """Let nobody paint until the next image is shown."""
@@ -133,25 +103,51 @@ class ProjectLayers(OwnLayers):
     def show_mask(self, content: ImageContent, stage: int) -> None:
         """Show a mask that has just been written."""
         with self._own_changes():
-            self._show_mask(content, stage)
+            self._show_mask(content, Column("stage", stage))
 
-    def show_confidence(self, content: ImageContent, stage: int, values: np.ndarray | None) -> None:
-        """Show the confidence (0..255) of a stage, or none."""
+    def confidence(self, column: Column) -> Any:
+        """Return the layer with the confidence of a mask, or None."""
+        return self.find(CONFIDENCE_OF[column.role], column.stage)
+
+    def show_confidence(
+        self, content: ImageContent, stage: int, values: np.ndarray | None, role: str = "stage"
+    ) -> None:
+        """Show the confidence (0..255) of a stage, of the run or of the second one; or none."""
+        column = Column(role, stage)
         with self._own_changes():
-            self._clear("confidence")
-            if values is not None:
-                layer = self._viewer.add_image(
-                    values,
-                    name=f"Confidence of stage {stage}",
-                    colormap="viridis",
-                    blending="translucent",
-                    opacity=0.6,
-                    contrast_limits=(0, 255),
-                    metadata={OURS: {"role": "confidence", "stage": stage}},
-                    **placed(content.pixels.array),
-                )
-                self._made.append(layer)
-                self._put_below_truth(layer)
+            layer = self.confidence(column)
+            if values is None or layer is None:
+                self._clear(*CONFIDENCES)
+            if values is not None and layer is not None:
+                replace_values(layer, values)
+                rescale(layer, content.pixels.array)
+            elif values is not None:
+                self._add_confidence(content, column, values)
+
+    def _add_confidence(self, content: ImageContent, column: Column, values: np.ndarray) -> None:
+        title = self.title(column)
+        layer = self._viewer.add_image(
+            values,
+            name=f"Confidence of {title[0].lower()}{title[1:]}",
+            colormap="viridis",
+            blending="translucent",
+            opacity=0.6,
+            contrast_limits=(0, 255),
+            metadata={OURS: {"role": CONFIDENCE_OF[column.role], "stage": column.stage}},
+            **placed(content.pixels.array),
+        )
+        self._made.append(layer)
+        self._put_below_truth(layer)
+
+    def repeat(self, layer: Layer, cell: Column, name: str) -> Layer:
+        """Show an image layer once more, for a cell of a grid; both have the same array."""
+        data, state, _ = layer.as_layer_data_tuple()
+        state |= {"name": name, "metadata": {OURS: {"role": "copy", "cell": cell}}}
+        with self._own_changes():
+            copy: Layer = self._viewer.add_image(data, **{**state, "visible": False})
+            self._made.append(copy)
+            self._viewer.layers.link_layers([layer, copy], LINKED)
+        return copy
 
     def ask_region(self, content: ImageContent) -> Any:
         """Return the layer in which a person draws regions; it is made when there is none."""
@@ -183,37 +179,6 @@ class ProjectLayers(OwnLayers):
         """Take the drawn regions away."""
         with self._own_changes():
             self._clear("region")
-
-    # --- look -----------------------------------------------------------------------------------
-
-    def set_style(self, style: str) -> None:
-        """Show masks filled, outlined or faint."""
-        self._style = style
-        contour, self._opacity = STYLES[style]
-        for layer in self._all("stage"):
-            layer.contour, layer.opacity = contour, self._opacity
-
-    def set_opacity(self, opacity: float) -> None:
-        """Show masks more or less opaque."""
-        self._opacity = opacity
-        for layer in self._all("stage"):
-            layer.opacity = opacity
-
-    def flip(self, by: int) -> int:
-        """Show only the next (1) or previous (-1) stage's mask; return its number, 0 for none.
-
-        After the last stage comes the image without any mask.
-        """
-        stages = self.stages
-        if not stages:
-            return 0
-        places = [0, *stages]
-        visible = [stage for stage in stages if self.find("stage", stage).visible]
-        at = places.index(visible[-1]) if visible else 0
-        chosen = places[(at + by) % len(places)]
-        for stage in stages:
-            self.find("stage", stage).visible = stage == chosen
-        return chosen
 
     # --- layers, one by one -----------------------------------------------------------------------
 
@@ -261,31 +226,11 @@ class ProjectLayers(OwnLayers):
         self._made.append(layer)
         self._move(layer, number)
 
-    def _show_mask(self, content: ImageContent, stage: int) -> None:
-        mask = content.masks.get(stage)
-        layer = self.find("stage", stage)
-        new = layer is None or (mask is not None and self._is_empty(stage))
-        shown = np.zeros(content.record.label_shape, np.uint8) if mask is None else mask
-        if layer is None:
-            name = f"Stage {stage}"
-            layer = self._add_labels(content, shown.copy(), name, "stage", self._opacity, stage)
-            layer.contour = STYLES[self._style][0]
-            self._put_below_truth(layer)
-        else:
-            replace_values(layer, shown)
-            rescale(layer, content.pixels.array)
-        layer.editable = False  # napari makes a layer editable whenever it gets other data
-        layer.metadata[OURS]["empty"] = mask is None
-        if new and mask is not None and not options().show_new_masks:
-            layer.visible = False
-        elif new and mask is not None:
-            for other in self._all("stage"):  # the newest is what a person wants to see
-                other.visible = other is layer
-
     def _show_truth(self, content: ImageContent, editable: bool) -> None:
         layer = self.truth
         if layer is None:
-            layer = self._add_labels(content, content.editor.truth, TRUTH, "truth", 0.7)
+            layer = self._add_labels(content, content.editor.truth, TRUTH, "truth")
+            layer.opacity = 0.7
             layer.brush_size = max(3, min(content.record.label_shape[-2:]) // 40)
         else:
             layer.data = content.editor.truth
@@ -297,29 +242,3 @@ class ProjectLayers(OwnLayers):
             layer.editable = True
             layer.mode = mode
         layer.metadata[OURS]["image"] = content.record.id
-
-    def _add_labels(
-        self,
-        content: ImageContent,
-        data: np.ndarray,
-        name: str,
-        role: str,
-        opacity: float,
-        stage: int = 0,
-    ) -> Any:
-        layer = self._viewer.add_labels(
-            data,
-            name=name,
-            opacity=opacity,
-            colormap=class_colormap(self._classes),
-            features=class_features(self._classes),
-            metadata={OURS: {"role": role, "stage": stage}},
-            **placed(content.pixels.array),
-        )
-        self._made.append(layer)
-        return layer
-
-    def _put_below_truth(self, layer: Layer) -> None:
-        truth = self.truth
-        if truth is not None:
-            self._move(layer, self._viewer.layers.index(truth))

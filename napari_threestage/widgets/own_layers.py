@@ -7,12 +7,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Layer
 
 OURS = "threestage"  # key of our entries in a layer's metadata
+
+
+def see(layer: Any, visible: bool) -> None:
+    """Show or hide a layer; to say it twice would take the brush out of a person's hand."""
+    if layer.visible != visible:
+        layer.visible = visible
 
 
 class OwnLayers:
@@ -41,6 +47,11 @@ class OwnLayers:
         """Whether a removed layer was removed by us."""
         return self._changing
 
+    def all_of(self, *roles: str) -> list[Layer]:
+        """Return our layers of some roles, the lowest first."""
+        order = self._viewer.layers.index
+        return sorted((one for role in roles for one in self._all(role)), key=order)
+
     def activate(self, layer: Layer) -> None:
         """Select a layer, so that napari's tools act on it."""
         self._viewer.layers.selection.active = layer
@@ -55,6 +66,20 @@ class OwnLayers:
         if now != place:
             self._viewer.layers.move(now, place if place < now else place + 1)
 
+    def arrange(self, order: Sequence[Layer]) -> None:
+        """Bring layers into an order, the lowest first; all others come after them."""
+        with self._own_changes():
+            for place, layer in enumerate(order):
+                self._move(layer, place)
+
+    def drop(self, layers: Sequence[Layer]) -> None:
+        """Take image layers away, all at once: napari tidies up after each time."""
+        if layers:
+            with self._own_changes(), self._viewer.layers.batched_update():
+                for layer in layers:
+                    self._viewer.layers.unlink_layers([layer])
+                    self._viewer.layers.remove(layer)
+
     def _clear(self, *roles: str) -> None:
         for role in roles:
             for layer in self._all(role):
@@ -63,7 +88,7 @@ class OwnLayers:
     @contextmanager
     def _own_changes(self) -> Iterator[None]:
         """While entered, what changes is our doing; the layer in a person's hand stays the same."""
-        selection, self._changing = self._viewer.layers.selection, True
+        selection, before, self._changing = self._viewer.layers.selection, self._changing, True
         active = selection.active
         try:
             with warnings.catch_warnings():
@@ -71,6 +96,6 @@ class OwnLayers:
                 warnings.simplefilter("ignore", UserWarning)
                 yield
         finally:
-            self._changing = False
+            self._changing = before
             if active in self._viewer.layers:
                 selection.active = active

@@ -66,6 +66,7 @@ class Painter(QObject):
         """Make the ground truth the active layer, with the brush in hand."""
         layer = self._layers.truth
         if layer is not None and layer.editable:
+            self._layers.truth_wanted.emit()
             self._layers.activate(layer)
             layer.mode = "erase" if self._session.picked_class == 0 else "paint"
 
@@ -95,15 +96,11 @@ class Painter(QObject):
         -------
         The number of pixels that changed; None when that was not possible.
         """
-        session, layer = self._session, self._layer
-        content, run = session.content, session.runs.run
-        if content is None or run is None or layer is None or not layer.editable:
+        mask, content, run = self._mask(stage), self._session.content, self._session.runs.run
+        if mask is None or content is None or run is None:
             return None
-        if content.run != run.id:
-            return None  # the masks of the run that was just chosen are on their way
-        mask = content.masks.get(stage)
         region = self._layers.region(content.record.label_shape) if inside_region else None
-        if mask is None or (inside_region and region is None):
+        if inside_region and region is None:
             return None
         confidence = run.read_confidence(stage, content.record.id) if at_least > 0 else None
         where = take_over(
@@ -115,18 +112,50 @@ class Painter(QObject):
             confidence=confidence,
             at_least=at_least,
         )
-        changed = int(np.count_nonzero(where))
-        if changed:
-            session.commit("painted")
-            self._write(where, mask)
-            session.commit(f"stage-{stage} of run {run.id}")
+        return self._copy(stage, mask, np.nonzero(where))
+
+    def take_over_pixels(self, stage: int, pixels: tuple[np.ndarray, ...]) -> int | None:
+        """Take a stage's mask over in some pixels, whatever is painted there.
+
+        Parameters
+        ----------
+        pixels
+            Their indices along each axis.
+
+        Returns
+        -------
+        The number of pixels that changed; None when that was not possible.
+        """
+        mask, content = self._mask(stage), self._session.content
+        if mask is None or content is None:
+            return None
+        found = mask[pixels]
+        new = (found > 0) & (found != content.editor.truth[pixels])
+        return self._copy(stage, mask, tuple(along[new] for along in pixels))
+
+    def _mask(self, stage: int) -> np.ndarray | None:
+        """Return a stage's mask of the shown image, if it may be taken over now."""
+        content, run, layer = self._session.content, self._session.runs.run, self._layer
+        if content is None or run is None or layer is None or not layer.editable:
+            return None
+        if content.run != run.id:
+            return None  # the masks of the run that was just chosen are on their way
+        return content.masks.get(stage)
+
+    def _copy(self, stage: int, mask: np.ndarray, pixels: tuple[np.ndarray, ...]) -> int:
+        """Copy pixels of a mask into the ground truth, as one step; return how many."""
+        run, changed = self._session.runs.run, len(pixels[0])
+        if changed and run is not None:
+            self._session.commit("painted")
+            self._write(pixels, mask)
+            self._session.commit(f"stage-{stage} of run {run.id}")
         return changed
 
-    def _write(self, where: np.ndarray, mask: np.ndarray) -> None:
+    def _write(self, pixels: tuple[np.ndarray, ...], mask: np.ndarray) -> None:
         """Change the layer as one step of its history."""
         self._taking = True  # napari tells of this step before the pixels have changed
         try:
-            self._layer.data_setitem(np.nonzero(where), mask[where], refresh=False)
+            self._layer.data_setitem(pixels, mask[pixels], refresh=False)
             self._layer.refresh()
         finally:
             self._taking = False

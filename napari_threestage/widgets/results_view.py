@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTabBar, QVBoxLayout, QWidget
 
 from napari_threestage import results_pages, results_texts
@@ -78,6 +79,8 @@ class ResultsView(QWidget):
         self.tabs.setObjectName("results_tabs")
         self.tabs.setDrawBase(False)
         self.tabs.setUsesScrollButtons(False)
+        self.tabs.setElideMode(Qt.TextElideMode.ElideRight)  # in a dock as narrow as it gets
+        self.tabs.setStyleSheet("QTabBar::tab{padding:3px 5px}")
         for number, (title, tip) in enumerate(PAGES.values()):
             self.tabs.addTab(title)
             self.tabs.setTabToolTip(number, tip)

@@ -17,6 +17,7 @@ from napari_threestage.widgets.autosave import Autosave
 from napari_threestage.widgets.class_history import ClassHistory
 from napari_threestage.widgets.content import PixelCache
 from napari_threestage.widgets.following import RunFollower
+from napari_threestage.widgets.second_run import SecondRun
 from napari_threestage.widgets.turning import ImageTurner
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Session:
     project_changed = Signal()
     images_changed = Signal()
     image_shown = Signal(object)  # ImageContent, or None when there is none any more
-    masks_read = Signal(object)  # ImageContent, of the same image, with the masks of another run
+    masks_read = Signal(object)  # ImageContent, of the same image, with other masks
     counts_changed = Signal(str)  # ground truth or review mark of an image
     classes_changed = Signal()
     class_picked = Signal(int)
@@ -71,6 +72,7 @@ class Session:
         self.cache = PixelCache()
         self.autosave: Autosave | None = None
         self.runs = RunFollower(self)
+        self.second = SecondRun(self)
         self.classes = ClassHistory(self)
         self._held = ExitStack()
         self.in_hand: Callable[[], bool] = lambda: False  # whether a stroke is being drawn
@@ -164,6 +166,7 @@ class Session:
         self.classes.forget()
         self.cache = PixelCache(self.cache.limit)
         self.runs.forget()
+        self.second.forget()
         self.image_shown.emit(None)
         self.project_changed.emit()
         return True
@@ -282,6 +285,7 @@ class Session:
     def tick(self) -> None:
         """Look at what happens elsewhere; called some times a second."""
         self.runs.tick()
+        self.second.tick()
         self._tell_unfolded()
         if self.autosave is None:
             state = "read only" if self.read_only else ""

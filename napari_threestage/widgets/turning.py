@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from napari_threestage.errors import ProjectError, ThreeStageError
-from napari_threestage.widgets.content import load_content, read_masks
+from napari_threestage.errors import ProjectError
+from napari_threestage.widgets.content import load_content, read_both, take_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
     from napari_threestage.project import Project
-    from napari_threestage.widgets.content import ImageContent
+    from napari_threestage.widgets.content import BothMasks, ImageContent
     from napari_threestage.widgets.session import Session
 
 SAVE_SECONDS = 20.0  # until an image is not shown because its last labels cannot be written
@@ -50,6 +48,7 @@ class ImageTurner:
             self._session.runs.run,
             self._session.writable,
         )
+        second = self._session.second.run
         cache, autosave, strokes = (
             self._session.cache,
             self._session.autosave,
@@ -62,7 +61,7 @@ class ImageTurner:
                     f"{image_id} cannot be shown: its last labels are not written yet.",
                     "They are kept; make room on the disk and choose the image again.",
                 )
-            return load_content(project, image_id, run, cache, writable)
+            return load_content(project, image_id, run, cache, writable, second)
 
         def failed(error: Exception) -> None:
             if self._session.project is project and self._wanted == image_id:
@@ -82,19 +81,20 @@ class ImageTurner:
             self.show(self._wanted)
 
     def _read_masks(self, content: ImageContent) -> None:
-        """Read the masks of the run that is followed now, over the same image."""
+        """Read the masks of the runs that are looked at now, over the same image."""
         project, run = self._session.project, self._session.runs.run
+        second = self._session.second.run
 
-        def show(found: tuple[dict[int, np.ndarray], list[ThreeStageError]]) -> None:
-            if self._session.content is content and self._session.runs.run is run:
-                content.masks, content.problems = found
-                content.run = run.id if run is not None else ""
+        def show(found: BothMasks) -> None:
+            same = self._session.runs.run is run and self._session.second.run is second
+            if self._session.content is content and same:
+                take_masks(content, found)
                 self._session.masks_read.emit(content)
                 for problem in content.problems:
                     self._session.fail(problem)
 
         image_id = content.record.id
-        self._loader(lambda: read_masks(project, run, image_id), show, self._session.fail)
+        self._loader(lambda: read_both(project, run, second, image_id), show, self._session.fail)
 
     def _loaded(self, content: ImageContent, project: Project, strokes: int) -> None:
         # Meanwhile another image may have been asked for, or another project opened.

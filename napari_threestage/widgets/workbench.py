@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -10,6 +11,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox, QWidget
 
 from napari_threestage.widgets.background import Background
+from napari_threestage.widgets.change_view import ChangeView
 from napari_threestage.widgets.content import read_mask
 from napari_threestage.widgets.jump import Jump
 from napari_threestage.widgets.keys import bind_keys
@@ -17,6 +19,7 @@ from napari_threestage.widgets.layers import ProjectLayers
 from napari_threestage.widgets.options import options
 from napari_threestage.widgets.painter import Painter
 from napari_threestage.widgets.session import Session
+from napari_threestage.widgets.view_modes import ViewModes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,13 +59,17 @@ class Workbench(QObject):
         self.session = Session(self.background, self.loader)
         self.session.cache.limit = int(options().cache_gigabytes * 1e9)
         self.layers = ProjectLayers(viewer)
+        self.layers.later = partial(QTimer.singleShot, 0)
         self.painter = Painter(self.session, self.layers, self)
-        self.keys = bind_keys(self)
         session = self.session
         session.in_hand = _button_is_down
         session.image_shown.connect(self._show)
         session.masks_read.connect(self._show_masks)
-        self.jump = Jump(viewer, session, self.layers)  # hears of an image after `_show` has
+        # These hear of an image after `_show` has.
+        self.jump = Jump(viewer, session, self.layers)
+        self.views = ViewModes(viewer, session, self.layers)
+        self.changes = ChangeView(session, self.layers, self.views)
+        self.keys = bind_keys(self)
         session.project_changed.connect(self._on_project)
         session.classes_changed.connect(self._show_classes)
         session.runs.masks_arrived.connect(self._show_new_mask)
@@ -90,6 +97,7 @@ class Workbench(QObject):
         self._clock.stop()
         self.painter.detach()
         self.layers.freeze()
+        self.views.close()
         self.session.image_shown.disconnect(self._show)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.session.close(lose)
@@ -144,7 +152,7 @@ class Workbench(QObject):
         def show(mask: Any) -> None:
             if mask is not None and self.session.content is content:
                 content.masks[stage] = mask
-                self.layers.show_mask(content, stage)
+                self.session.masks_read.emit(content)
 
         self.background(read, show)
 

@@ -43,7 +43,6 @@ SETTINGS = {
     "data.stage1_batch": "2",
     "stages.steps": "[2,2]",
     "threads": "1",
-    "checkpoint_seconds": "0.001",
     "progress_seconds": "0",
 }
 TINY = ["--device", "cpu", "--seeds", "0", "--labelled", "2"]
@@ -246,7 +245,7 @@ def test_all_labels_and_scribbles(
     assert 0 < pixels["squares-2-scribbles-0"] < 0.5 * 2 * 32 * 32
 
 
-@pytest.mark.parametrize("labels", ["dense", "scribbles"])
+@pytest.mark.parametrize("labels", [pytest.param("dense", marks=pytest.mark.slow), "scribbles"])
 def test_the_forest_is_one_of_the_methods(
     labels: str, data: Path, tmp_path: Path, commands: list[list[str]]
 ) -> None:
@@ -471,7 +470,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def test_an_interrupted_benchmark_goes_on_where_it_was(
     number: signal.Signals, data: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    steps = settings({"stages.steps": "[100,2]"})
+    steps = settings({"stages.steps": "[100,2]", "checkpoint_seconds": "0.001"})
     arguments = ("benchmark", data, "--methods", "three-stage", *TINY, *steps)
     arguments += ("--output", tmp_path)
     process = start(*arguments)

@@ -30,7 +30,6 @@ SETTINGS = {
     "data.stage1_batch": "2",
     "network.weights": "none",
     "threads": "1",
-    "checkpoint_seconds": "0.001",
     "progress_seconds": "0",
 }
 # Steps after which the masks hold more than one class.

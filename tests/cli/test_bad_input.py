@@ -619,7 +619,7 @@ def test_a_bug_gives_its_traceback_and_exit_code_2(
         raise BrokenNetwork("the network is broken")
 
     monkeypatch.setattr("napari_threestage.training.loop.StageTrainer.train_step", fail)
-    result = threestage("run", project, *TINY, "--json")
+    result = threestage("run", project, "--stages", "1", *TINY, "--json")
     assert result.code == 2
     assert "Traceback" in result.err
     assert "This is a bug of ours: the network is broken" in result.err

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_helpers import TINY, Result, latest, make_project
+from cli_helpers import TINY, Result, call, latest
 
 from napari_threestage.project import Project
 from napari_threestage.runs import list_runs
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def begun(tmp_path: Path, pictures: Path, threestage: Callable[..., Result]) -> Path:
-    """A project with a finished stage 1."""
-    project = make_project(tmp_path / "project", pictures)
-    assert threestage("run", project, "--stages", "1", *TINY).code == 0
+@pytest.fixture(scope="module")
+def begun_once(tmp_path_factory: pytest.TempPathFactory, imported: Path) -> Path:
+    """A project with a finished stage 1 that no test may change."""
+    project = shutil.copytree(imported, tmp_path_factory.mktemp("begun") / "project")
+    assert call("run", project, "--stages", "1", *TINY).code == 0
     return project
+
+
+@pytest.fixture
+def begun(begun_once: Path, tmp_path: Path) -> Path:
+    """A project with a finished stage 1."""
+    return shutil.copytree(begun_once, tmp_path / "project")
 
 
 def test_another_network_cannot_build_on_the_stages_of_a_run(

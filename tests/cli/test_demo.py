@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     fewer = functools.partial(write_sample, labelled=4, unlabelled=2, test=2)
     monkeypatch.setattr(demo, "write_sample", fewer)
+    monkeypatch.setattr(demo, "SETTINGS", (*demo.SETTINGS, "threads=1"))
 
 
 def check_results(folder: Path) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +15,9 @@ import pytest
 import torch
 from cli_helpers import MIXED, TINY, Result, assert_same_outcome, events_of, latest, outcome
 
+from napari_threestage.training import workers
 from napari_threestage.training.multitask import TwoBranchNetwork
+from napari_threestage.training.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,16 +84,11 @@ def torchrun(path: Path, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_train_one_run(
-    project: Path, tmp_path: Path, threestage: Callable[..., Result]
-) -> None:
-    recipe = [*MIXED, "--set", "precision=float32"]
-    whole = shutil.copytree(project, tmp_path / "whole")
-    assert threestage("run", whole, *recipe, "--quiet").code == 0
-    child = torchrun(project, *recipe, "--json")
+def test_two_processes_train_one_run(project: Path, trained: Path) -> None:
+    child = torchrun(project, *MIXED, "--json")
     out, err = child.communicate(timeout=300)
     assert child.returncode == 0, err
-    made, alone = outcome(project), outcome(whole)
+    made, alone = outcome(project), outcome(trained)
     assert out.count('"event": "finished"') == 1  # one process speaks
     assert len(events_of(project)) == len(out.splitlines())
     assert made.keys() == alone.keys()
@@ -101,7 +99,18 @@ def test_two_processes_train_one_run(
     assert_same_outcome(labels, {name: made[name] for name in masks})
 
 
-def test_too_small_batches_for_the_processes_are_refused(project: Path) -> None:
+def test_too_small_batches_for_the_processes_are_refused(
+    project: Path, threestage: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = Workers()
+    two.count = 2  # process 0 of two; it never comes to where they would meet
+    monkeypatch.setattr(workers, "joined", lambda device: contextlib.nullcontext(two))
+    refused = threestage("run", project, *TINY, "--set", "data.stage1_batch=1")
+    assert "2 processes cannot share the 1 crops" in refused.sentence
+
+
+@pytest.mark.slow
+def test_every_process_ends_when_a_run_is_refused(project: Path) -> None:
     child = torchrun(project, *TINY, "--set", "data.stage1_batch=1")
     _, err = child.communicate(timeout=300)
     assert child.returncode == 1

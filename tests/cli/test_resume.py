@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +36,14 @@ from napari_threestage.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from napari_threestage.events import Event
     from napari_threestage.runs import Run
 
 STEPS = (8, 10, 3)
-LONG = ["--device", "cpu", "--seed", "3", *settings({"stages.steps": str(list(STEPS))})]
+KEEPING = {"stages.steps": str(list(STEPS)), "checkpoint_seconds": "0.001"}  # at every step
+LONG = ["--device", "cpu", "--seed", "3", *settings(KEEPING)]
 ENDLESS = [*("--device", "cpu", "--stages", "1"), *settings({"stages.steps": "[100000]"})]
 SECONDS = 120.0
 
@@ -67,6 +69,14 @@ def uninterrupted(
     result = call("run", path, *LONG, "--quiet")
     assert result.code == 0, result.err
     return outcome(path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, imported: Path) -> Path:
+    """A project with a run of few steps that nothing disturbed, for comparison."""
+    path = shutil.copytree(imported, tmp_path_factory.mktemp("undisturbed") / "project")
+    assert call("run", path, *TINY, "--quiet").code == 0
+    return path
 
 
 # --- killed -----------------------------------------------------------------------------------
@@ -135,10 +145,6 @@ def interrupt(child: Child, path: Path) -> None:
     child.process.send_signal(signal.SIGINT)
 
 
-def terminate(child: Child, path: Path) -> None:
-    child.process.send_signal(signal.SIGTERM)
-
-
 def ask(child: Child, path: Path) -> None:
     """Ask with the command, which comes back when the run has ended; a second run is refused."""
     second = call("run", path, *TINY)
@@ -154,8 +160,7 @@ def ask(child: Child, path: Path) -> None:
     ("end", "kind", "values"),
     [
         pytest.param(ask, "progress", {"stage": 2, "step": 1}, id="the stop command"),
-        pytest.param(terminate, "predicted", {"stage": 1, "done": 1}, id="SIGTERM"),
-        pytest.param(interrupt, "progress", {"stage": 1, "step": 2}, id="Ctrl-C"),
+        pytest.param(interrupt, "predicted", {"stage": 1, "done": 1}, id="Ctrl-C"),
     ],
 )
 def test_a_run_that_is_asked_to_end_saves_and_can_go_on(
@@ -180,6 +185,31 @@ def test_a_run_that_is_asked_to_end_saves_and_can_go_on(
     if end is ask:
         assert list(latest(project).path.glob("stage-2/checkpoint.pt"))
         return  # too long to go on with
+    assert threestage("run", project, "--resume", "--quiet").code == 0
+    assert_same_outcome(outcome(project), uninterrupted)
+
+
+def test_a_run_that_gets_sigterm_while_it_trains_saves_and_can_go_on(
+    project: Path,
+    uninterrupted: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    threestage: Callable[..., Result],
+) -> None:
+    """In this process: only the signal is another than above."""
+    show, handler = training._json_line, signal.getsignal(signal.SIGTERM)
+
+    def show_and_end(event: Event) -> None:
+        show(event)
+        if isinstance(event, Progress) and event.step == 2:
+            assert signal.getsignal(signal.SIGTERM) != handler  # or it would end the tests
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_json_line", show_and_end)
+        result = threestage("run", project, *LONG, "--json")
+    assert result.code == 3 and result.events[-1]["event"] == "stopped"
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert latest(project).finished_stages() == []
     assert threestage("run", project, "--resume", "--quiet").code == 0
     assert_same_outcome(outcome(project), uninterrupted)
 
@@ -273,13 +303,12 @@ def test_a_reader_that_goes_away_does_not_end_the_training(
 
 
 def test_a_detached_run_is_refused_while_another_goes_on(
-    project: Path, start_child: Callable[..., Child], threestage: Callable[..., Result]
+    project: Path, threestage: Callable[..., Result]
 ) -> None:
-    child = start_child("run", project, *ENDLESS, "--json")
-    child.wait_for("progress", stage=1)
-    refused = threestage("run", project, "--detach", *TINY)
-    assert f"process {child.process.pid}" in refused.sentence
-    assert len(threestage("status", project, "--json").document["runs"]) == 1
+    with Project(project).running():  # as the process of a run does
+        refused = threestage("run", project, "--detach", *TINY)
+        assert f"process {os.getpid()}" in refused.sentence
+    assert threestage("status", project, "--json").document["runs"] == []
 
 
 # --- what a run is made of --------------------------------------------------------------------
@@ -307,13 +336,12 @@ def relabel(path: Path, folder: Path, pictures: Path, mask: np.ndarray) -> None:
 
 def test_a_run_goes_on_with_the_labels_it_began_with(
     project: Path,
+    undisturbed: Path,
     tmp_path: Path,
     pictures: Path,
     monkeypatch: pytest.MonkeyPatch,
     threestage: Callable[..., Result],
 ) -> None:
-    undisturbed = shutil.copytree(project, tmp_path / "undisturbed")
-    assert call("run", undisturbed, *TINY, "--quiet").code == 0
     run = stop_after_stage_1(project, monkeypatch)
     assert (run.state(), run.finished_stages()) == ("stopped", [1])
     labels = fingerprint(project / "images")
@@ -392,15 +420,15 @@ def test_the_same_seed_gives_the_same_masks_and_another_seed_others(
     first = outcome(trained)
     assert threestage("run", project, *MIXED, "--quiet").code == 0
     assert_same_outcome(outcome(project), first)
-    assert threestage("run", project, *MIXED, "--quiet", "--seed", "1").code == 0
-    other = outcome(project)
-    for stage in (1, 2, 3):
-        names = [name for name in first if name.startswith(f"{stage}: mask of")]
-        assert any(not np.array_equal(first[name], other[name]) for name in names)
+    stage_1 = ("--seed", "1", "--stages", "1")  # the others learn from it
+    assert threestage("run", project, *MIXED, "--quiet", *stage_1).code == 0
+    other = outcome(project, (1,))
+    names = [name for name in other if name.startswith("1: mask of")]
+    assert any(not np.array_equal(first[name], other[name]) for name in names)
 
 
 def test_later_stages_build_on_an_earlier_run(
-    project: Path, threestage: Callable[..., Result]
+    project: Path, undisturbed: Path, threestage: Callable[..., Result]
 ) -> None:
     assert threestage("run", project, *TINY, "--stages", "1", "--quiet").code == 0
     first = latest(project)
@@ -410,10 +438,7 @@ def test_later_stages_build_on_an_earlier_run(
     assert result.events[0]["stages"] == [2, 3]
     assert second.inputs.based_on == first.id
     assert second.finished_stages() == [1, 2, 3]
-    in_one = Path(f"{project}-in-one")
-    shutil.copytree(project, in_one)
-    assert threestage("run", in_one, *TINY, "--quiet").code == 0
-    assert_same_outcome(outcome(project), outcome(in_one))
+    assert_same_outcome(outcome(project), outcome(undisturbed))
 
 
 def test_later_stages_need_an_earlier_run(project: Path, threestage: Callable[..., Result]) -> None:

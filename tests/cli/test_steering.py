@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,8 @@ import numpy as np
 import pytest
 from cli_helpers import (
     TINY,
-    Child,
     Result,
     assert_same_outcome,
-    call,
     events_of,
     latest,
     outcome,
@@ -68,11 +67,12 @@ def begin(path: Path, *arguments: str) -> Run:
 @pytest.fixture
 def prepared(project: Path) -> tuple[Project, Run]:
     """A run that is made and has not begun."""
-    from napari_threestage.cli import build_parser, training
+    from napari_threestage.cli import build_parser
+    from napari_threestage.cli.making_runs import run_to_train
 
     options = build_parser().parse_args(["run", str(project), "--stages", "1", *TINY])
     opened = Project(project)
-    return opened, training._new_run(opened, options)
+    return opened, run_to_train(opened, options)
 
 
 def execute(
@@ -88,7 +88,7 @@ def execute(
 # --- in the background ------------------------------------------------------------------------
 
 
-def test_a_run_in_the_background_is_paused_continued_and_stopped(
+def test_a_run_in_the_background_is_paused_continued_stopped_and_resumed(
     project: Path, threestage: Callable[..., Result]
 ) -> None:
     run = begin(project, *ENDLESS)
@@ -114,34 +114,18 @@ def test_a_run_in_the_background_is_paused_continued_and_stopped(
     assert "No run" in threestage("pause", project).sentence
     assert "No run" in threestage("continue", project).sentence
 
-
-def test_each_process_of_a_run_leaves_what_it_printed(project: Path) -> None:
-    run = begin(project, *ENDLESS)
-    Follower(run).wait_for(Progress)
-    assert jobs.stop(run)
     again = begin(project, "--resume", run.id)
     assert again.id == run.id
-    follower = Follower(again)
-    follower.wait_for(Progress)
     assert jobs.stop(again)
-    follower.rest()
+    assert Follower(again).rest()[-1] == "stopped"
+    # Each process leaves what it printed.
     assert [path.name for path in run.output_paths()] == ["output.txt", "output-2.txt"]
     assert "everything is saved" in run.log_text()
     assert not (project / "runs" / ".starting.log").exists()
 
 
-def test_a_run_that_cannot_begin_tells_why(tmp_path: Path, pictures: Path) -> None:
-    path = tmp_path / "bare"
-    call("init", path, "--classes", "a,b")
-    call("import", path, "--images", pictures / "images")
-    with pytest.raises(ThreeStageError, match="No image has any ground truth"):
-        begin(path, *TINY)
-
-
-def test_a_second_run_is_refused_at_once(project: Path, start_child: Callable[..., Child]) -> None:
-    child = start_child("run", project, *ENDLESS, "--json")
-    child.wait_for("progress", stage=1)
-    with pytest.raises(BusyError, match=f"process {child.process.pid}"):
+def test_a_second_run_is_refused_at_once(project: Path) -> None:
+    with Project(project).running(), pytest.raises(BusyError, match=f"process {os.getpid()}"):
         jobs.launch(Project(project), TINY)
 
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from export_helpers import export, make_project
 
+from napari_threestage.export import onnx_file
 from napari_threestage.export.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_threestage.export.material import Material
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +46,17 @@ def exported(
             result = export(path, format_, folder / "made", *said)
             documents[format_], said = result.document, ()
     return documents
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the network out of packages where only what is around it is looked at."""
+
+    def write(material: Material, path: Path) -> int:
+        path.write_bytes(b"no network")
+        return 18
+
+    monkeypatch.setattr(onnx_file, "write", write)
 
 
 def nobody_is_asked(host: object, *_: object, **__: object) -> None:

@@ -172,6 +172,7 @@ def test_a_network_that_pytorch_cannot_follow(monkeypatch: pytest.MonkeyPatch) -
         exported_program(make_material("compact"))
 
 
+@pytest.mark.usefixtures("no_network")
 def test_a_licence_that_the_model_zoo_does_not_know(tmp_path: Path) -> None:
     material = make_material("compact")
     info = material.segmenter.info

@@ -80,6 +80,7 @@ def test_names_become_identifiers_each_once() -> None:
     assert (made[0], made[3]) == ("class_1", "a")
 
 
+@pytest.mark.usefixtures("no_network")
 def test_many_long_names_of_classes_fit(tmp_path: Path) -> None:
     material = make_material("compact")
     classes = [{"name": f"cytoplasm of kind {n} " * 20, "color": [1, 2, n]} for n in range(3)]
@@ -88,6 +89,13 @@ def test_many_long_names_of_classes_fit(tmp_path: Path) -> None:
     assert (tmp_path / "made.zip").stat().st_size > 10_000
 
 
+@pytest.fixture
+def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the file for proved, where the proof is not what is looked at."""
+    monkeypatch.setattr(exporter, "prove", lambda *_: Proof(0.0, {"torch": "0"}))
+
+
+@pytest.mark.usefixtures("unproved")
 def test_images_that_are_gone_or_damaged_are_left_out(trained_project: Path) -> None:
     project = Project(trained_project)
     first, second, *_ = sorted(project.images)
@@ -98,12 +106,6 @@ def test_images_that_are_gone_or_damaged_are_left_out(trained_project: Path) -> 
     assert len(_some_images(project, find_run(project))) == 3
     found = export(trained_project, "safetensors", trained_project / "made").document
     assert found["image"] in {project.images[one].name for one in sorted(project.images)[2:]}
-
-
-@pytest.fixture
-def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the file for proved, where the proof is not what is looked at."""
-    monkeypatch.setattr(exporter, "prove", lambda *_: Proof(0.0, {"torch": "0"}))
 
 
 @pytest.mark.usefixtures("unproved")

@@ -1,29 +1,37 @@
-"""What test_workers.py runs under torchrun: a few steps, and what each process has learned."""
+"""What test_workers.py runs under torchrun: a few steps of each recipe, and what was learned."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from trainer_helpers import gradients, losses_of, make
 
 from napari_threestage.training.workers import joined
 
+if TYPE_CHECKING:
+    from napari_threestage.training.workers import Workers
 
-def main(recipe: str, output: str) -> None:
+
+def learned(options: dict[str, Any], workers: Workers) -> dict[str, Any]:
+    trainer = make(**options, workers=workers)
+    kept = {"losses": losses_of(trainer.train_step())}
+    kept["gradients"] = gradients(trainer.network)
+    for _ in range(2):
+        trainer.train_step()
+    kept |= {"network": trainer.network.state_dict()}
+    return kept | {"teacher": trainer.teacher.network.state_dict()}
+
+
+def main(recipes: str, output: str) -> None:
     torch.set_num_threads(1)
-    options = json.loads(recipe)
     with joined(torch.device("cpu")) as workers:
-        trainer = make(**options, workers=workers)
-        kept = {"losses": losses_of(trainer.train_step())}
-        kept["gradients"] = gradients(trainer.network)
-        for _ in range(2):
-            trainer.train_step()
-        kept |= {"network": trainer.network.state_dict()}
-        kept |= {"teacher": trainer.teacher.network.state_dict()}
-        torch.save(kept, Path(output) / f"{workers.rank}.pt")
+        for number, options in enumerate(json.loads(recipes)):
+            kept = learned(options, workers)
+            torch.save(kept, Path(output) / f"{number}-{workers.rank}.pt")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,17 @@ N_TOKENS = {DINOV2: 1, DINOV3: 5}
 CPU = torch.device("cpu")
 State = dict[str, Tensor]
 
+slow = pytest.mark.slow
 every_encoder = pytest.mark.parametrize("backbone", ENCODERS)
+# One with batch norm and one with tokens; the others take the same ways.
+two_encoders = pytest.mark.parametrize(
+    "backbone",
+    [
+        "mobilenet_v3_large",
+        DINOV3,
+        *(pytest.param(n, marks=slow) for n in ("convnext_tiny", DINOV2)),
+    ],
+)
 every_vit = pytest.mark.parametrize("backbone", VITS)
 every_decoder = pytest.mark.parametrize("decoder", ["aspp", "pyramid"])
 
@@ -114,10 +124,11 @@ def assert_computes_the_same(net: BlockNetwork, backbone: str) -> None:
         torch.testing.assert_close(found, features(normalised), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@every_encoder
+@pytest.mark.parametrize(
+    ("backbone", "suffix"), [*((name, ".pth") for name in ENCODERS), (DINOV3, ".safetensors")]
+)
 def test_a_file_of_weights_gives_the_original_network(
-    suffix: str, backbone: str, tmp_path: Path
+    backbone: str, suffix: str, tmp_path: Path
 ) -> None:
     net = loaded(state_of(backbone), backbone, tmp_path / f"weights{suffix}")
     mine = {fingerprint(value) for value in net.state_dict().values()}
@@ -174,9 +185,12 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("wrapper", ["", "module.backbone."])
 @pytest.mark.parametrize(
-    ("backbone", "published"), [(name, one) for name, all_ in PUBLISHED.items() for one in all_]
+    ("backbone", "published", "wrapper"),
+    [
+        *((name, one, "") for name, all_ in PUBLISHED.items() for one in all_),
+        (DINOV3, dinov3_of_its_authors, "module.backbone."),
+    ],
 )
 def test_files_of_the_authors_are_understood(
     backbone: str,
@@ -339,8 +353,19 @@ def trainer_of(backbone: str, stage: int, own: int) -> StageTrainer:
     return StageTrainer(spec, config, samples(), net, CPU, 1)
 
 
-@pytest.mark.parametrize(("stage", "own"), [(2, 2), (3, 1)], ids=["ĝ", "g̃"])
-@every_encoder
+@pytest.mark.parametrize(
+    ("backbone", "stage", "own"),
+    [
+        ("mobilenet_v3_large", 2, 2),
+        ("convnext_tiny", 3, 1),
+        (DINOV3, 2, 2),
+        pytest.param("mobilenet_v3_large", 3, 1, marks=slow),
+        pytest.param("convnext_tiny", 2, 2, marks=slow),
+        pytest.param(DINOV2, 2, 2, marks=slow),
+        pytest.param(DINOV2, 3, 1, marks=slow),
+        pytest.param(DINOV3, 3, 1, marks=slow),
+    ],
+)
 def test_a_stage_trains_every_block_and_goes_on_bit_for_bit(
     backbone: str, stage: int, own: int
 ) -> None:
@@ -360,7 +385,7 @@ def test_a_stage_trains_every_block_and_goes_on_bit_for_bit(
     assert len(blocks) == 6 + own
 
 
-@every_encoder
+@two_encoders
 def test_blocks_that_are_computed_twice_learn_the_same(backbone: str) -> None:
     usual, saving = trainer_of(backbone, 2, 2), trainer_of(backbone, 2, 2)
     saving.use(Economy(recompute=True))
@@ -369,7 +394,7 @@ def test_blocks_that_are_computed_twice_learn_the_same(backbone: str) -> None:
     assert_same_gradients(gradients(saving.network), gradients(usual.network))
 
 
-@every_encoder
+@two_encoders
 def test_a_segmenter_from_its_file_predicts_the_same(backbone: str, tmp_path: Path) -> None:
     network_settings = network_config(backbone, decoder="pyramid", output_stride=16)
     info = SegmenterInfo(

@@ -147,7 +147,5 @@ def test_no_more_masks_wait_than_may(
         written += 1
         assert segmenter.calls - written <= 2
 
-    MaskWriter(small_project, run, emit, lambda: None).write_masks(
-        SPEC, cast("Witness", segmenter)
-    )
+    MaskWriter(small_project, run, emit, lambda: None).write_masks(SPEC, cast("Witness", segmenter))
     assert written == 6

@@ -38,6 +38,8 @@ DEEP = (
     "convnext_tiny",
     "convnext_small",
 )
+# Those whose parts the others have as well.
+SLOW = ("resnet34", "resnet101", "convnext_small", "vit_small_patch14_dinov2")
 WHOLE_PATCHES = 224  # a side of them, of 14 and of 16 pixels
 
 
@@ -121,7 +123,10 @@ def test_every_backbone_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(
     "backbone",
-    [pytest.param(n, marks=pytest.mark.slow) if n.startswith("vit_base") else n for n in NAMES],
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n.startswith("vit_base") or n in SLOW else n
+        for n in NAMES
+    ],
 )
 def test_a_network_is_as_the_table_says(backbone: str, one_thread: None) -> None:
     compare_with_table(network_config(backbone))

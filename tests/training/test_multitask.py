@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "compact")
 N_BLOCKS = 6
 
-every_network = pytest.mark.parametrize("backbone", BACKBONES)
+# Made of the same blocks as resnet18 and resnet50.
+LONGER = ("resnet34", "resnet101")
+
+
+def marked(backbone: str, *more: str) -> Any:
+    marks = [pytest.mark.slow] if backbone in LONGER else []
+    return pytest.param(backbone, *more, marks=marks)
+
+
+every_network = pytest.mark.parametrize("backbone", [marked(name) for name in BACKBONES])
 every_branch = pytest.mark.parametrize("own", [2, 1], ids=["ĝ", "g̃"])
 every_decoder = pytest.mark.parametrize("decoder", ["aspp", "pyramid"])
 
@@ -58,7 +67,7 @@ def reached(blocks: Iterable[nn.Module]) -> list[bool]:
 
 @pytest.mark.parametrize(
     ("backbone", "decoder"),
-    [(backbone, "aspp") for backbone in BACKBONES]
+    [marked(backbone, "aspp") for backbone in BACKBONES]
     + [(backbone, "pyramid") for backbone in ("resnet18", "resnet50", "mobilenet_v2", "compact")],
 )
 @every_branch

@@ -33,6 +33,14 @@ LAST_CHANNELS = {
 }
 
 
+# Made of the same blocks as resnet18 and resnet50.
+LONGER = ("resnet34", "resnet101")
+
+
+def marked(backbones: tuple[str, ...]) -> list[Any]:
+    return [pytest.param(n, marks=pytest.mark.slow) if n in LONGER else n for n in backbones]
+
+
 def network_config(backbone: str, **changes: object) -> NetworkConfig:
     settings = {"backbone": backbone, "weights": "none", "decoder_channels": 8}
     return NetworkConfig.model_validate(settings | changes)
@@ -54,7 +62,7 @@ def first_convolution(net: nn.Module) -> nn.Conv2d:
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(32, 64), (33, 47), (50, 37)])
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", marked(BACKBONES))
 def test_logits_have_the_size_of_the_input(
     backbone: str, decoder: str, size: tuple[int, int]
 ) -> None:
@@ -70,7 +78,7 @@ def test_logits_have_the_size_of_the_input(
 @pytest.mark.parametrize(
     ("stride", "sides"), [(8, [8, 8, 8]), (16, [8, 4, 4]), (32, [8, 4, 2])], ids=str
 )
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", marked(BACKBONES))
 def test_the_output_stride_is_reached(backbone: str, stride: int, sides: list[int]) -> None:
     maps = network(backbone, stride=stride).features(torch.rand(1, 3, 64, 64), 5)
     assert [map_.shape[-1] for map_ in maps[2:]] == sides
@@ -79,7 +87,7 @@ def test_the_output_stride_is_reached(backbone: str, stride: int, sides: list[in
 
 @torch.no_grad()
 @pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize("backbone", EXACT)
+@pytest.mark.parametrize("backbone", marked(EXACT))
 def test_dilation_computes_what_strides_compute_at_more_places(backbone: str, stride: int) -> None:
     coarse, dense = network(backbone, stride=32), network(backbone, stride=stride)
     dense.load_state_dict(coarse.state_dict())

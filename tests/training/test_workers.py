@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,32 +39,34 @@ RECIPE = LIVE | {
 }
 
 
-def torchrun(processes: int, *arguments: object) -> None:
+CASES: list[dict[str, Any]] = [
+    {"stage": 1, "changes": RECIPE, "own": 0},
+    {"stage": 2, "changes": RECIPE | {"augment.cutmix": 1.0}, "own": 2},
+    # One has no labels, g no gradient.
+    {"stage": 2, "changes": RECIPE | {"data.labelled_batch": 1, "loss.pseudo": 0.0}, "own": 2},
+    {
+        "stage": 3,
+        "changes": RECIPE | {"augment.views": 2, "loss.distance": "soft", "loss.gate": "batch"},
+        "own": 2,
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes learned in all cases."""
+    output = tmp_path_factory.mktemp("learned")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc_per_node", str(processes), *map(str, arguments)]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env=dict(os.environ)
-    )
+    command += ["--nproc_per_node", "2", str(SCRIPT), json.dumps(CASES), str(output)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr
+    return output
 
 
-@pytest.mark.parametrize(
-    ("stage", "changes"),
-    [
-        (1, {}),
-        (2, {"augment.cutmix": 1.0}),
-        (2, {"data.labelled_batch": 1, "loss.pseudo": 0.0}),  # one has no labels, g no gradient
-        (3, {"augment.views": 2, "loss.distance": "soft", "loss.gate": "batch"}),
-    ],
-)
-def test_two_processes_learn_what_one_does(
-    stage: int, changes: dict[str, Any], tmp_path: Path
-) -> None:
-    options: dict[str, Any] = {"changes": RECIPE | changes, "stage": stage}
-    options["own"] = 2 if stage > 1 else 0
-    torchrun(2, SCRIPT, json.dumps(options), tmp_path)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    alone = make(**options)
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_two_processes_learn_what_one_does(case: int, learned: Path) -> None:
+    first, second = (torch.load(learned / f"{case}-{rank}.pt") for rank in range(2))
+    alone = make(**CASES[case])
     assert first["losses"] == pytest.approx(losses_of(alone.train_step()), rel=1e-5)
     assert second["losses"] == first["losses"]
     assert_same_gradients(first["gradients"], gradients(alone.network))

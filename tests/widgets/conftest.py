@@ -42,3 +42,12 @@ def person(make_napari_viewer: Callable[..., Any], qtbot: Any, monkeypatch: Any)
 
     monkeypatch.setattr(Workbench, "ask_about_run", lambda bench: "stop")
     return Person(make_napari_viewer(show=True), qtbot)
+
+
+@pytest.fixture
+def clerk(qtbot: Any) -> Any:
+    """Somebody with the dock alone: napari's layers are there, its window and canvas are not."""
+    from napari.components import ViewerModel
+    from napari_helpers import Clerk
+
+    return Clerk(ViewerModel(), qtbot)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_threestage.project import Project
 from napari_threestage.project_file import default_classes
 from napari_threestage.store import ImageArray
+from napari_threestage.widgets.dock import ThreeStageDock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +48,15 @@ class Person:
 
     def __init__(self, viewer: Any, qtbot: Any) -> None:
         self.viewer, self.qtbot = viewer, qtbot
-        _, self.dock = viewer.window.add_plugin_dock_widget(
-            "napari-threestage", "Three-Stage Self-Training"
-        )
+        self.dock = self.find_dock()
         self.bench = self.dock.bench
         self.session = self.bench.session
+
+    def find_dock(self) -> Any:
+        _, dock = self.viewer.window.add_plugin_dock_widget(
+            "napari-threestage", "Three-Stage Self-Training"
+        )
+        return dock
 
     @property
     def canvas(self) -> QWidget:
@@ -102,3 +107,22 @@ class Person:
             self.qtbot.mouseMove(self.canvas, point)
             QApplication.processEvents()
         self.qtbot.mouseRelease(self.canvas, left, pos=points[-1])
+
+
+class Clerk(Person):
+    """Has the dock beside layers that no window shows, which takes a tenth of the time."""
+
+    def find_dock(self) -> Any:
+        dock = ThreeStageDock(self.viewer)
+        self.qtbot.addWidget(dock, before_close_func=lambda dock: dock.bench.close())
+        dock.resize(360, 900)
+        with self.qtbot.waitExposed(dock):
+            dock.show()
+        return dock
+
+    def stroke(self, *places: tuple[float, float]) -> None:
+        """Paint some pixels with napari's brush, which follows no mouse here."""
+        layer = self.bench.layers.truth
+        with layer.block_history():
+            for place in places:
+                layer.paint(place, layer.selected_label)

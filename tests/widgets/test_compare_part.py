@@ -12,9 +12,11 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
 from run_helpers import make_run
 
+from napari_threestage.widgets.change_view import ChangeView
 from napari_threestage.widgets.compare_part import ComparePart
 from napari_threestage.widgets.layers import ProjectLayers
 from napari_threestage.widgets.session import Session
+from napari_threestage.widgets.view_modes import ViewModes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +41,8 @@ class Bench(QObject):
         self.session = Session(self._work)
         self.session.image_shown.connect(self._show)
         self.session.masks_read.connect(self.layers.show_masks)
+        self.views = ViewModes(self.viewer, self.session, self.layers)
+        self.changes = ChangeView(self.session, self.layers, self.views)
 
     def _work(
         self,
@@ -100,7 +104,8 @@ def test_the_confidence_that_was_chosen_is_shown_of_the_next_image_too(
     bench.ticked.emit()
     assert box.currentText() == "Stage 2"
     assert (bench.layers.find("confidence", 2).data == 102).all()
-    assert "20 %" not in part._describe((5.0, 5.0)) and "40 %" in part._describe((5.0, 5.0))
+    said = part.cursor.describe((5.0, 5.0))
+    assert "20 %" not in said and "40 %" in said
 
     bench.session.show(third)  # has no masks
     bench.ticked.emit()
@@ -120,9 +125,9 @@ def test_a_deleted_class_under_the_cursor_is_nothing(
 ) -> None:
     bench.session.runs.follow(with_masks(project, stages=1))
     part = show(bench, qtbot)
-    assert "cell" in part._describe((5.0, 5.0))
+    assert "cell" in part.cursor.describe((5.0, 5.0))
     bench.session.content.masks[1][:] = 9
-    assert "Stage 1: –" in part._describe((5.0, 5.0))
+    assert "Stage 1: –" in part.cursor.describe((5.0, 5.0))
 
 
 def test_another_run_is_chosen_and_the_one_that_trains_found_again(

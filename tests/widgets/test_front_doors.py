@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from napari_helpers import Person, make_project
+from napari.components import ViewerModel
+from napari_helpers import Clerk, make_project
 from PIL import Image
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -137,28 +138,25 @@ def test_the_menu_opens_the_dock_and_hides_it(viewer: Any, qtbot: Any) -> None:
     assert docks(viewer) == [dock] and dock.isVisible()
 
 
-def test_a_project_opens_in_the_dock_that_is_there(
-    viewer: Any, qtbot: Any, project: Project
+def test_a_project_opens_in_the_dock_that_is_there_even_if_it_is_hidden(
+    viewer: Any, qtbot: Any, project: Project, tmp_path: Path
 ) -> None:
     open_in_menu(viewer)
     viewer.open(str(project.path), plugin=PLUGIN)
     wait_for_project(qtbot, viewer, project.path)
-    assert len(docks(viewer)) == 1
-
-
-def test_a_hidden_dock_comes_back_with_a_project(viewer: Any, qtbot: Any, project: Project) -> None:
-    open_in_menu(viewer)
-    open_in_menu(viewer)
-    viewer.open(str(project.path), plugin=PLUGIN)
-    wait_for_project(qtbot, viewer, project.path)
     [dock] = docks(viewer)
-    assert dock.isVisible()
+    open_in_menu(viewer)
+    assert not dock.isVisible()
+    other = make_project(tmp_path / "other")
+    viewer.open(str(other.path), plugin=PLUGIN)
+    wait_for_project(qtbot, viewer, other.path)
+    assert docks(viewer) == [dock] and dock.isVisible()
 
 
 # --- File > Open Sample ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tissue", "stack"])
+@pytest.mark.parametrize("name", [pytest.param("tissue", marks=pytest.mark.slow), "stack"])
 def test_a_sample_is_made_once_and_keeps_what_was_painted(
     viewer: Any, qtbot: Any, own_folders: Path, name: str
 ) -> None:
@@ -271,28 +269,26 @@ def preferences(plugin_settings: None, npe2pm: Any) -> Any:
     return get_plugin_settings(PLUGIN).training
 
 
-def test_the_preferences_reach_the_dock(
-    preferences: Any, make_napari_viewer: Any, qtbot: Any
-) -> None:
+def test_the_preferences_reach_the_dock(preferences: Any, qtbot: Any) -> None:
     preferences.preset = "balanced"
     preferences.device = "cuda:1"
     preferences.threads = 3
     preferences.cache_gigabytes = 2.5
-    person = Person(make_napari_viewer(show=True), qtbot)
-    choices = person.dock.train.set_up.choices()
+    clerk = Clerk(ViewerModel(), qtbot)
+    choices = clerk.dock.train.set_up.choices()
     assert (choices.preset, choices.device) == ("balanced", "cuda:1")
     assert "threads=3" in choices.changes
-    assert person.session.cache.limit == 2_500_000_000
+    assert clerk.session.cache.limit == 2_500_000_000
 
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_new_masks_are_shown_if_that_is_preferred(
-    preferences: Any, make_napari_viewer: Any, qtbot: Any, project: Project, shown: bool
+    preferences: Any, qtbot: Any, project: Project, shown: bool
 ) -> None:
     preferences.show_new_masks = shown
-    person = Person(make_napari_viewer(show=True), qtbot)
-    person.open(project.path)
-    content, layers = person.session.content, person.bench.layers
+    clerk = Clerk(ViewerModel(), qtbot)
+    clerk.open(project.path)
+    content, layers = clerk.session.content, clerk.bench.layers
     content.masks[1] = np.ones(content.record.label_shape, np.uint8)
     layers.show_mask(content, 1)
     assert layers.find("stage", 1).visible == shown
@@ -310,13 +306,11 @@ def test_the_preferences_have_a_page_of_ours(preferences: Any, viewer: Any) -> N
 # --- keys -----------------------------------------------------------------------------------------
 
 
-def test_no_key_is_one_of_naparis_own(viewer: Any) -> None:
+def test_no_key_is_one_of_naparis_own(clerk: Any) -> None:
     from napari.settings import get_settings
 
-    open_in_menu(viewer)
-    [dock] = docks(viewer)
     taken = {str(key) for keys in get_settings().shortcuts.shortcuts.values() for key in keys}
-    ours = {key.key.replace("-", "+") for key in dock.bench.keys}
+    ours = {key.key.replace("-", "+") for key in clerk.bench.keys}
     assert {key for key in taken if key.replace("-", "+") in ours} == set()
 
 

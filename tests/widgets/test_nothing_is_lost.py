@@ -14,6 +14,7 @@ from napari_threestage.errors import ProjectError
 from napari_threestage.project import Project
 from napari_threestage.project_file import default_classes
 from napari_threestage.store import ImageArray
+from napari_threestage.widgets import autosave
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +31,19 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def painting(person: Any, project: Project) -> Any:
+    """Somebody with the brush."""
     person.open(project.path)
     person.key(Qt.Key.Key_U)
     person.bench.layers.truth.brush_size = 6
     return person
+
+
+@pytest.fixture
+def writing(clerk: Any, project: Project) -> Any:
+    """Somebody who changes the layer without a mouse."""
+    clerk.open(project.path)
+    clerk.bench.layers.truth.brush_size = 6
+    return clerk
 
 
 def stroke(person: Any) -> int:
@@ -71,16 +81,16 @@ def test_closing_a_dock_that_floats_closes_no_project(painting: Any) -> None:
     assert saved(painting) == painted > 0
 
 
-def test_a_copy_of_the_ground_truth_layer_is_no_ground_truth(painting: Any) -> None:
-    layers, original = painting.viewer.layers, painting.bench.layers.truth
-    painted = stroke(painting)
+def test_a_copy_of_the_ground_truth_layer_is_no_ground_truth(writing: Any) -> None:
+    layers, original = writing.viewer.layers, writing.bench.layers.truth
+    painted = stroke(writing)
     copy = original.__class__.create(*_copied(original))
     layers.append(copy)
-    assert painting.bench.layers.truth is original
+    assert writing.bench.layers.truth is original
     layers.remove(original)
-    painting.wait(lambda: painting.bench.layers.truth is not None)
-    assert painting.bench.layers.truth is not copy
-    assert int((painting.bench.layers.truth.data == 1).sum()) == painted
+    writing.wait(lambda: writing.bench.layers.truth is not None)
+    assert writing.bench.layers.truth is not copy
+    assert int((writing.bench.layers.truth.data == 1).sum()) == painted
 
 
 def _copied(layer: Any) -> Any:
@@ -88,33 +98,33 @@ def _copied(layer: Any) -> Any:
     return data.copy(), {**state, "name": "copy"}, kind
 
 
-def test_other_data_given_to_the_layer_are_saved(painting: Any) -> None:
-    layer = painting.bench.layers.truth
+def test_other_data_given_to_the_layer_are_saved(writing: Any) -> None:
+    layer = writing.bench.layers.truth
     given = np.zeros_like(layer.data)
     given[10:20] = 1
     layer.data = given
-    painting.wait(lambda: painting.session.counts(painting.session.image_id)[1] == given.sum())
-    assert layer.data is painting.session.content.editor.truth
-    assert saved(painting) == given.sum()
+    writing.wait(lambda: writing.session.counts(writing.session.image_id)[1] == given.sum())
+    assert layer.data is writing.session.content.editor.truth
+    assert saved(writing) == given.sum()
 
 
 def test_a_label_set_that_cannot_be_written_holds_up_no_stroke(
-    painting: Any, project: Project, monkeypatch: Any
+    writing: Any, project: Project, monkeypatch: Any
 ) -> None:
     def refuse(project: Project, image_id: str) -> int:
         raise ProjectError("The label set is damaged.", "Restore a copy.")
 
     first, second = list(project.images)[:2]
-    stroke(painting)
+    stroke(writing)
     monkeypatch.setattr(journal, "fold", refuse)
-    painting.session.show(second)
-    painting.wait_for_image(second)
-    painted = stroke(painting)
-    painting.wait(lambda: journal.entries(project.path, second), 2)
-    painting.wait(lambda: "label set is damaged" in painting.dock.banner.text, 2)
-    assert "kept in the project's journal" in painting.dock.banner.text
+    writing.session.show(second)
+    writing.wait_for_image(second)
+    painted = stroke(writing)
+    writing.wait(lambda: journal.entries(project.path, second))
+    writing.wait(lambda: "label set is damaged" in writing.dock.banner.text)
+    assert "kept in the project's journal" in writing.dock.banner.text
     monkeypatch.undo()
-    assert painting.session.close()
+    assert writing.session.close()
     with Project(project.path).editing():
         pass
     assert Project(project.path).label_counts(second)[1] == painted > 0
@@ -122,18 +132,19 @@ def test_a_label_set_that_cannot_be_written_holds_up_no_stroke(
 
 
 def test_strokes_are_kept_and_tried_again_while_the_disk_is_full(
-    painting: Any, project: Project, monkeypatch: Any
+    writing: Any, project: Project, monkeypatch: Any
 ) -> None:
     def full(*arguments: object) -> None:
         raise ProjectError("There is no space left.", "Free some.")
 
+    monkeypatch.setattr(autosave, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(journal, "append", full)
-    painted = stroke(painting)
-    label = painting.find("save_state")
-    painting.wait(lambda: "no space" in label.text(), 5)
+    painted = stroke(writing)
+    label = writing.find("save_state")
+    writing.wait(lambda: "no space" in label.text())
     monkeypatch.undo()
-    painting.wait(lambda: "saved" in label.text(), 10)
-    assert saved(painting) == painted > 0
+    writing.wait(lambda: "saved" in label.text())
+    assert saved(writing) == painted > 0
 
 
 def test_undo_survives_a_new_class_and_another_run(painting: Any) -> None:
@@ -165,7 +176,7 @@ def test_painted_pixels_keep_their_class_when_the_classes_are_reordered(painting
 
 @pytest.mark.parametrize("order", [(0, 1, 0, 2), (1, 0, 2, 1)])
 def test_planes_and_stacks_follow_each_other(
-    person: Any, tmp_path: Path, order: tuple[int, ...]
+    clerk: Any, tmp_path: Path, order: tuple[int, ...]
 ) -> None:
     project = Project.create(tmp_path / "mixed", default_classes(["a", "b"]))
     shapes = {"plane": (1, 64, 64), "stack": (1, 5, 64, 64), "colours": (2, 3, 70, 60)}
@@ -174,17 +185,17 @@ def test_planes_and_stacks_follow_each_other(
         axes = "cyx" if len(shape) == 3 else "czyx"
         ids.append(project.add_image(name, ImageArray(np.zeros(shape, np.uint8), axes))[0].id)
     project.save()
-    assert person.session.open(project.path)
-    person.wait(lambda: person.session.image_id)
+    assert clerk.session.open(project.path)
+    clerk.wait(lambda: clerk.session.image_id)
     for number in order:
-        person.session.show(ids[number])
-        person.wait_for_image(ids[number])
-        person.qtbot.wait(100)
-        truth = person.bench.layers.truth
+        clerk.session.show(ids[number])
+        clerk.wait_for_image(ids[number])
+        clerk.qtbot.wait(100)
+        truth = clerk.bench.layers.truth
         assert truth.data.shape == project.images[ids[number]].label_shape
         place = (2, 20, 20)[-truth.ndim :]
         truth.paint(place, 1)
-        person.qtbot.wait(50)
-    assert person.session.save()
+        clerk.qtbot.wait(50)
+    assert clerk.session.save()
     for number in set(order):
         assert Project(project.path).label_counts(ids[number])[1] > 0

@@ -45,7 +45,7 @@ class ChangeBox(QWidget):
         self._shown = QWidget()
         self._shown.setLayout(row(caption("Shown"), self._what, stretch=1))
         self.setLayout(column(self._pairs, self._shown, self._text, self._table))
-        bench.ticked.connect(self._list_pairs)
+        listen(self, (bench.ticked, self._list_pairs))
         listen(self, (self._view.changed, self.sync), (self._session.classes_changed, self.sync))
         self.sync()
 

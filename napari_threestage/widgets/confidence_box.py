@@ -32,7 +32,7 @@ class ConfidenceBox(QWidget):
         )
         self._box.activated.connect(self._choose)
         self.setLayout(row(caption("Confidence"), self._box, stretch=1))
-        bench.ticked.connect(self.sync)
+        listen(self, (bench.ticked, self.sync))
         shown, masks_read = self._session.image_shown, self._session.masks_read
         listen(self, (shown, self._on_image), (masks_read, self._on_image))
         self._list([])

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QSlider, QWidget
 from napari_threestage.widgets.compare_columns import TRUTH, Column
 from napari_threestage.widgets.controls import caption, column, heading, note, row, small_button
 from napari_threestage.widgets.elided import ElidedLabel
+from napari_threestage.widgets.listening import listen
 from napari_threestage.widgets.mask_layers import STYLES
 from napari_threestage.widgets.own_layers import see
 
@@ -58,7 +59,7 @@ class MaskBoxes(QWidget):
                 row(caption("Drawn"), self._style, self._opacity, stretch=2),
             )
         )
-        bench.ticked.connect(self.sync)
+        listen(self, (bench.ticked, self.sync))
         self.sync()
 
     def sync(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGroupBox, QSpinBox, QWidget
 
 from napari_threestage.widgets.controls import button, caption, column, note, row, swatch
+from napari_threestage.widgets.listening import listen
 
 if TYPE_CHECKING:
     from napari_threestage.widgets.workbench import Workbench
@@ -58,7 +59,7 @@ class TakeOverBox(QGroupBox):
         self._session.image_shown.connect(self._on_image)
         self._session.classes_changed.connect(self.update_choices)
         self._session.runs.changed.connect(self.update_choices)
-        bench.ticked.connect(self._on_tick)
+        listen(self, (bench.ticked, self._on_tick))
         self.update_choices()
 
     def _on_image(self, content: object) -> None:

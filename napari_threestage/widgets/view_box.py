@@ -60,7 +60,7 @@ class ViewBox(QWidget):
         self._wipe.setLayout(places)
         self.setLayout(column(heading("View"), self._segments(), self._note, self._wipe))
         listen(self, (self._views.changed, self._on_mode), (self._views.wipe.changed, self._sync))
-        bench.ticked.connect(self._on_tick)
+        listen(self, (bench.ticked, self._on_tick))
         self._on_mode(self._views.mode)
 
     def _segments(self) -> QHBoxLayout:

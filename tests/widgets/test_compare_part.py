@@ -14,6 +14,7 @@ from run_helpers import make_run
 
 from napari_threestage.widgets.change_view import ChangeView
 from napari_threestage.widgets.compare_part import ComparePart
+from napari_threestage.widgets.layer_data import Channel
 from napari_threestage.widgets.layers import ProjectLayers
 from napari_threestage.widgets.session import Session
 from napari_threestage.widgets.view_modes import ViewModes
@@ -148,3 +149,9 @@ def test_another_run_is_chosen_and_the_one_that_trains_found_again(
     back.click()
     assert bench.session.runs.run.id == going.id and not back.isVisible()
     assert "running" in box.currentText()
+
+
+def test_channels_of_a_large_image_are_what_napari_takes_as_a_pyramid() -> None:
+    levels = [np.full((2, side, side), (side,), np.uint8) for side in (64, 32)]
+    layer = ViewerModel().add_image([Channel(level, 0, 1) for level in levels], multiscale=True)
+    assert layer.multiscale and layer.data.shapes == [(64, 64), (32, 32)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_threestage.compare.changes import disagreement, transitions
+from napari_threestage.compare.changes import disagreement, parts, transitions
 from napari_threestage.compare.places import Place, strongest
 
 if TYPE_CHECKING:
@@ -134,15 +134,20 @@ def describe(
     earlier
         Masks of the stages before, by stage.
     """
-    disputed = disagreement([*earlier.values(), mask]) > 0
-    # Half the precision is enough to find a window, and large images need the memory.
-    doubt = (255 - confidence).astype(np.float32) / 255 + disputed
+    doubt = np.empty(mask.shape, np.float32)
+    counts, n_disputed = np.zeros(n_classes + 1, np.int64), 0
+    for into, now, sure, *before in parts(doubt, mask, confidence, *earlier.values()):
+        disputed = disagreement([*before, now]) > 0
+        np.divide(255 - sure, 255, out=into)
+        into += disputed
+        counts += np.bincount(now, minlength=n_classes + 1)
+        n_disputed += int(disputed.sum())
     place, peak = strongest(doubt)
     return ImageStatistics(
         image=image,
-        counts=np.bincount(mask.ravel(), minlength=n_classes + 1)[1:].astype(np.int64),
+        counts=counts[1:],
         confidence=float(confidence.mean(dtype=np.float64)) / 255,
-        disagreement=float(disputed.mean()),
+        disagreement=n_disputed / mask.size,
         changed={stage: transitions(one, mask, n_classes) for stage, one in earlier.items()},
         place=place,
         peak=peak,

@@ -16,7 +16,7 @@ from napari_threestage.compare.bootstrap import LEAST_IMAGES, Bootstrap, Interva
 from napari_threestage.compare.changes import transitions
 from napari_threestage.compare.columns import make_column
 from napari_threestage.compare.groups import Groups
-from napari_threestage.compare.tally import PART
+from napari_threestage.config import for_stage
 from napari_threestage.errors import ProjectError, ThreeStageError
 from napari_threestage.learning_curve import fit_curve
 from napari_threestage.run_notes import read_notes
@@ -54,9 +54,11 @@ class BudgetPoint:
     miou: Interval
 
     @property
-    def recipe(self) -> tuple[str, int]:
-        """What runs have to share to be comparable: the preset and the number of stages."""
-        return self.run.config.preset, self.run.inputs.last_stage
+    def recipe(self) -> tuple[str, int, tuple[int, ...], bool]:
+        """What runs have to share to be comparable: preset, stages, steps, and how they began."""
+        inputs, config = self.run.inputs, self.run.config
+        steps = tuple(for_stage(config.stages.steps, n) for n in range(1, inputs.last_stage + 1))
+        return config.preset, inputs.last_stage, steps, inputs.refreshes is not None
 
     def to_dict(self, name: str) -> dict[str, Any]:
         """Return the point as JSON holds it."""
@@ -125,12 +127,17 @@ def _counts(run: Run) -> bool:
 def _measure(
     project: Project, runs: Sequence[Run], show: Callable[[int, int | None], None]
 ) -> _Measured | None:
-    """Return the points on the same images, else on those of their time; None if neither can be."""
+    """Return the points on the same images, else on those of their time; None if neither can be.
+
+    The oldest runs are left out as long as no image judges all: of before there were such images
+    they have no masks, and newer runs shall not suffer from it for ever.
+    """
     columns = [make_column(project, run, run.inputs.last_stage, alone=False) for run in runs]
-    for name, image_ids in _judges(project, columns).items() if runs else ():
-        tallies = _tallies(project, columns, image_ids, show)
-        if len(tallies):
-            return _on_same_images(runs, tallies, name)
+    for first in range(len(runs)):
+        for name, image_ids in _judges(project, columns[first:]).items():
+            tallies = _tallies(project, columns[first:], image_ids, show)
+            if len(tallies):
+                return _on_same_images(runs[first:], tallies, name)
     points = [_point(run, Interval(score)) for run in runs if (score := _noted(run)) is not None]
     if not points:
         return None
@@ -186,11 +193,7 @@ def _table(truth: np.ndarray, mask: np.ndarray, n_classes: int) -> np.ndarray:
     """Return how many pixels of each class (rows) have each class in the mask, (C, C)."""
     if truth.shape != mask.shape:
         raise ProjectError("A mask does not have the size of its image.", "Restore a copy.")
-    true, found, table = truth.ravel(), mask.ravel(), np.zeros((n_classes, n_classes), np.int64)
-    for begin in range(0, len(true), PART):
-        part = slice(begin, begin + PART)
-        table += transitions(true[part], found[part], n_classes)
-    return table
+    return transitions(truth, mask, n_classes)
 
 
 def _on_same_images(runs: Sequence[Run], tallies: np.ndarray, name: str) -> _Measured:

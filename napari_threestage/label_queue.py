@@ -192,7 +192,7 @@ class _View:
             "inconsistency": _percentiles(self.inconsistency),
         }
         told = [place for place in self._places.values() if not np.isnan(place).all()]
-        self.doubt = np.mean(told, axis=0) if told else np.zeros(len(candidates))
+        self.doubt = np.nanmean(told, axis=0) if told else np.zeros(len(candidates))
         mine, theirs = _directions(candidates, labelled)
         self._mine = mine
         self.covered = None if mine is None else _most_similar(mine, theirs)

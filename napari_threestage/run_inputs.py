@@ -28,6 +28,8 @@ class RunInputs:
         The run whose segmenters the stages started from.
     steps_before
         Optimisation steps behind what the run began with: copied stages, or those of `refreshes`.
+    learned_before
+        Images whose labels are in the weights that the run began with.
     label_times
         When each ground truth was written, by image id.
     """
@@ -50,4 +52,5 @@ class RunInputs:
     baseline_of: str | None = None
     refreshes: str | None = None
     steps_before: int = 0
+    learned_before: tuple[str, ...] = ()
     label_times: dict[str, float] = field(default_factory=dict)

@@ -126,6 +126,16 @@ def test_without_features_the_doubt_decides(small_project: Project, run: Run) ->
     assert queue.images[0].novelty is None
 
 
+def test_an_image_of_which_less_is_known_does_not_spoil_the_queue(
+    small_project: Project, run: Run
+) -> None:
+    lines = {at: note("", 0.1 * at, DIRECTIONS[at % 6], 0.1 * at) for at in range(9)}
+    lines[3] = note("", 0.3, DIRECTIONS[3])  # its line was lost, and the student is gone
+    fill(small_project, run, lines)
+    scores = [one.score for one in rank(small_project, run).images]
+    assert scores[0] == 1 and scores[4] > 0 and np.isfinite(scores).all()
+
+
 def test_random_is_repeatable(small_project: Project, run: Run) -> None:
     fill(small_project, run, {at: note("", 0.1, DIRECTIONS[0]) for at in range(9)})
     first, again, other = (

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Mask = npt.NDArray[np.integer]
 Codes = npt.NDArray[np.uint8]
+
+PART = 2**22  # pixels looked at together: counting needs many times their memory
 
 
 class Change(IntEnum):
@@ -72,8 +74,16 @@ def disagreement(masks: Sequence[Mask]) -> Codes:
 
 def transitions(before: Mask, after: Mask, n_classes: int) -> npt.NDArray[np.int64]:
     """Return how many pixels went from each class (rows) to each class (columns), (C, C)."""
-    both = (before > 0) & (after > 0)
-    pairs = (before[both].astype(np.int64) - 1) * n_classes + after[both] - 1
-    counts = np.bincount(pairs, minlength=n_classes * n_classes)
-    table: npt.NDArray[np.int64] = counts.reshape(n_classes, n_classes).astype(np.int64)
-    return table
+    counts = np.zeros(n_classes * n_classes, np.int64)
+    for one, other in parts(before, after):
+        both = (one > 0) & (other > 0)
+        pairs = (one[both].astype(np.int64) - 1) * n_classes + other[both] - 1
+        counts += np.bincount(pairs, minlength=len(counts))
+    return counts.reshape(n_classes, n_classes)
+
+
+def parts(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Yield arrays of one shape bit by bit, flat."""
+    flat = [array.reshape(-1) for array in arrays]
+    for begin in range(0, len(flat[0]), PART):
+        yield [array[begin : begin + PART] for array in flat]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_threestage.errors import ConfigError, NotReadyError
+from napari_threestage.errors import ConfigError, NotReadyError, ProjectError
 from napari_threestage.run_notes import read_notes
 from napari_threestage.run_notes import title as run_title
 from napari_threestage.runs import find_run
@@ -86,7 +86,11 @@ def make_column(project: Project, run: Run, stage: int, alone: bool = True) -> C
     alone
         Whether all columns are of one run, so that its name says nothing.
     """
-    name, key = run_title(run, read_notes(project)), str(stage) if alone else f"{run.id}/{stage}"
+    try:
+        notes = read_notes(project)
+    except ProjectError:  # without their names, runs are the same
+        notes = {}
+    name, key = run_title(run, notes), str(stage) if alone else f"{run.id}/{stage}"
     title = "Labels alone" if run.is_baseline else f"Stage {stage}"
     if not alone:
         title += f" ({name})" if run.is_baseline else f" of {name}"

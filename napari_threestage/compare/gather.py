@@ -129,7 +129,8 @@ def gather(
             f"No image of project {project.path} has masks of all that is compared.",
             "Compare stages of one run, or runs of the same images.",
         )
-    gathered, groups = Gathered(), Groups(project, columns)
+    measured = [*columns, *([baseline] if baseline else [])]
+    gathered, groups = Gathered(), Groups(project, measured)
 
     def look(image_id: str) -> Tally | ThreeStageError:
         try:
@@ -151,4 +152,8 @@ def gather(
                 show(done, len(image_ids))
         finally:
             pool.shutdown(cancel_futures=True)
+    if not gathered.images:
+        raise NotReadyError(
+            f"No image could be compared, one because: {next(iter(gathered.left_out.values()))}"
+        )
     return gathered

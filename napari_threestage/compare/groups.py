@@ -53,13 +53,12 @@ class Groups:
     Parameters
     ----------
     columns
-        What is compared.
+        What is compared, and what it is measured against.
     """
 
     def __init__(self, project: Project, columns: Sequence[Column]) -> None:
         self._project = project
-        self._runs = {column.run.id for column in columns}
-        self._learned = _learned(project, [column.run for column in columns])
+        self._learned, self._runs = _learned(project, [column.run for column in columns])
 
     def of(self, image_id: str) -> Membership:
         """Return the group of an image.
@@ -92,20 +91,23 @@ class Groups:
         return found is not None and found[1] in self._runs
 
 
-def _learned(project: Project, runs: Sequence[Run]) -> set[str]:
-    """Return the images whose labels runs learned from, also through the runs they began with."""
+def _learned(project: Project, runs: Sequence[Run]) -> tuple[set[str], set[str]]:
+    """Return the images whose labels runs learned from, and the runs: with those they began with.
+
+    Masks of these are what stages that build on them learned to repeat.
+    """
     known = {run.id: run for run in list_runs(project)}
     images: set[str] = set()
     waiting, seen = [run.id for run in runs], set[str]()
     while waiting:
-        run = known.get(waiting.pop())
-        if run is None or run.id in seen:  # deleted since, or known already
-            continue
-        seen.add(run.id)
-        images.update(run.inputs.labels)
-        earlier = (run.inputs.based_on, run.inputs.refreshes)
-        waiting += [one for one in earlier if one]
-    return images
+        run_id = waiting.pop()
+        run = known.get(run_id)
+        if run_id not in seen and run is not None:  # it may be deleted since
+            images.update(run.inputs.labels, run.inputs.learned_before)
+            earlier = (run.inputs.based_on, run.inputs.refreshes)
+            waiting += [one for one in earlier if one]
+        seen.add(run_id)
+    return images, seen
 
 
 def describe(name: str, n_images: int) -> str:

@@ -10,20 +10,19 @@ import numpy.typing as npt
 
 from napari_threestage.compare import calibration
 from napari_threestage.compare.bootstrap import margins
-from napari_threestage.compare.changes import changed, transitions
+from napari_threestage.compare.changes import changed, parts, transitions
 from napari_threestage.compare.columns import both, pairs
 from napari_threestage.compare.places import Place, strongest
 from napari_threestage.errors import ProjectError
 from napari_threestage.image_statistics import ImageStatistics, read_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_threestage.compare.columns import Column
     from napari_threestage.compare.groups import Membership
     from napari_threestage.project import Project
 
-PART = 2**22  # pixels looked at together: counting needs many times their memory
 
 Counts = npt.NDArray[np.int64]
 Pair = tuple[str, str]
@@ -130,10 +129,10 @@ class Looker:
         masks = {column.key: _checked(column, image_id, shape) for column in self._columns}
         tally = Tally(image_id, membership, int(np.prod(shape)))
         for key, mask in masks.items():
-            parts = (np.bincount(part, minlength=self._n + 1)[1:] for (part,) in _parts(mask))
-            tally.counts[key] = np.sum(list(parts), 0)
+            found = (np.bincount(part, minlength=self._n + 1)[1:] for (part,) in parts(mask))
+            tally.counts[key] = np.sum(list(found), 0)
         for a, b in self._pairs:
-            tally.changed[a.key, b.key] = _joint(masks[a.key], masks[b.key], self._n)
+            tally.changed[a.key, b.key] = transitions(masks[a.key], masks[b.key], self._n)
         truth = self._judge(tally, masks) if membership.judges else None
         for column in self._columns:
             self._ask(tally, column, masks[column.key], truth)
@@ -152,7 +151,9 @@ class Looker:
             if not mask.all():
                 truth = np.where(mask > 0, truth, 0)
         if truth.any():
-            tally.confusion = {key: _joint(truth, one, self._n) for key, one in all_masks.items()}
+            tally.confusion = {
+                key: transitions(truth, one, self._n) for key, one in all_masks.items()
+            }
         return truth
 
     def _ask(
@@ -164,7 +165,7 @@ class Looker:
         if not tally.confusion or truth is None:
             return
         counts = np.zeros((2, calibration.LEVELS), np.int64)
-        for true, found, sure in _parts(truth, mask, confidence):
+        for true, found, sure in parts(truth, mask, confidence):
             counted = true > 0
             counts += calibration.count((true == found)[counted], sure[counted])
         tally.sure[column.key] = counts
@@ -227,21 +228,6 @@ def _checked(column: Column, image_id: str, shape: tuple[int, ...]) -> np.ndarra
             "Restore a copy.",
         )
     return mask
-
-
-def _joint(one: np.ndarray, other: np.ndarray, n_classes: int) -> Counts:
-    """Return the pixels that have each pair of classes, (C, C)."""
-    table = np.zeros((n_classes, n_classes), np.int64)
-    for a, b in _parts(one, other):
-        table += transitions(a, b, n_classes)
-    return table
-
-
-def _parts(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Yield arrays of one shape bit by bit, flat."""
-    flat = [array.reshape(-1) for array in arrays]
-    for begin in range(0, len(flat[0]), PART):
-        yield [array[begin : begin + PART] for array in flat]
 
 
 def _padded(counts: Counts, n_classes: int) -> Counts:

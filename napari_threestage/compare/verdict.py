@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_threestage.compare.bootstrap import LEAST_IMAGES, Bootstrap, Interval
 from napari_threestage.compare.columns import Column, both, in_sentence, make_column
 from napari_threestage.compare.tally import share_changed
+from napari_threestage.errors import ThreeStageError
 from napari_threestage.runs import list_runs
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from napari_threestage.compare.gather import Gathered, Judged
     from napari_threestage.project import Project
+    from napari_threestage.runs import Run
 
 HONEST = ("validation", "new")
 _IMAGES = {
@@ -162,7 +164,7 @@ def _hints(
     """Say what to do to know more."""
     path, run, hints = shlex.quote(str(project.path)), columns[-1].run, []
     if name not in HONEST:
-        hints.append(_honest_images(project, path))
+        hints.append(_honest_images(project, path, run))
     measured = baseline is not None or _has_labels_alone(columns)
     if not measured and run.inputs.last_stage > 1 and not run.is_baseline:
         hints.append(
@@ -177,10 +179,9 @@ def _has_labels_alone(columns: Sequence[Column]) -> bool:
     return any(column.run.inputs.baseline_of == columns[-1].run.id for column in columns)
 
 
-def _honest_images(project: Project, path: str) -> str:
+def _honest_images(project: Project, path: str, run: Run) -> str:
     """Say how to get images that judge honestly."""
-    ids = [one.id for one in project.images.values() if one.split == "validation"]
-    if any(project.label_counts(image_id)[1:].any() for image_id in ids):
+    if any(_could_judge(project, run, image_id) for image_id in project.images):
         return (
             "The validation images cannot judge: they came after the run, or it is of a version "
             "that wrote no masks of them. The next run writes them; to score this one: "
@@ -191,6 +192,19 @@ def _honest_images(project: Project, path: str) -> str:
         "once. Images set aside for validation judge every later run: "
         f"threestage import {path} --images FOLDER --masks FOLDER --split validation"
     )
+
+
+def _could_judge(project: Project, run: Run, image_id: str) -> bool:
+    """Whether a validation image that the run knew nothing of only lacks its masks."""
+    validates = project.images[image_id].split == "validation"
+    if not validates or image_id in run.inputs.labels or image_id in run.inputs.learned_before:
+        return False
+    if run.has_mask(run.finished_stages()[-1], image_id):
+        return False
+    try:
+        return bool(project.label_counts(image_id)[1:].any())
+    except ThreeStageError:  # its labels are damaged
+        return False
 
 
 def _percent(share: float) -> str:

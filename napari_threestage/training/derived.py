@@ -13,6 +13,7 @@ from napari_threestage.inference.device import choose_device
 from napari_threestage.model_file import read_model_file
 from napari_threestage.runs import Run
 from napari_threestage.training.prepare import (
+    learned_from,
     other_channels,
     present_inputs,
     present_versions,
@@ -65,6 +66,7 @@ def prepare_baseline(project: Project, run: Run, *, seed: int | None, device: st
         warnings=(),
         based_on=None,
         refreshes=None,
+        learned_before=(),
         steps_before=0,
         baseline_of=run.id,
     )
@@ -105,6 +107,7 @@ def prepare_refresh(project: Project, run: Run, *, seed: int | None, device: str
         threads=run.inputs.threads,
         refreshes=run.id,
         steps_before=steps_behind(run),
+        learned_before=learned_from(run),
     )
     config = _with_steps(
         run.config,

@@ -60,6 +60,7 @@ def prepare_run(
         warnings=[warning] if warning else [],
         based_on=base.id if base else None,
         steps_before=steps_behind(base, stages[0] - 1) if base else 0,
+        learned_before=learned_from(base) if base else (),
     )
     earlier = [base.stage_path(stage) for stage in range(1, stages[0])] if base else []
     run = Run.create(project, config, inputs, earlier, truths)
@@ -105,10 +106,17 @@ def present_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
+def learned_from(run: Run) -> tuple[str, ...]:
+    """Return the images whose labels are in a run's weights: its own and those of before."""
+    return tuple(sorted({*run.inputs.labels, *run.inputs.learned_before}))
+
+
 def steps_behind(run: Run, last: int | None = None) -> int:
     """Return the optimisation steps that led to a stage of a run, the last if not given."""
     first, before = run.inputs.first_stage, run.inputs.steps_before
     steps = [spec.steps for spec in stage_table(run.config, last or run.inputs.last_stage)]
+    if last is not None and last < first:  # some of the stages that the run itself took over
+        return sum(steps)
     # Runs of older versions do not say how long the stages were that they were built on.
     own = steps if first > 1 and not before else steps[first - 1 :]
     return before + sum(own)

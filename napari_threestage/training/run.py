@@ -157,6 +157,8 @@ class _Execution:
             for spec in table:
                 if spec.number not in done:
                     self._stage(spec, data)
+                elif self.workers.leads:  # it may have been killed before it did
+                    self._tidy(spec)
         finally:
             data.close()
         self.emit(Finished(run=self.run.id, seconds=self.control.clock() - begun))
@@ -215,10 +217,14 @@ class _Execution:
             self.emit(_validated(spec.number, name, score))
         metrics = {name: score.to_dict() for name, score in scores.items()}
         store.write_json(self.run.stage_path(spec.number) / "metrics.json", metrics)
+        self._tidy(spec)
+        self.emit(StageFinished(stage=spec.number, seconds=self.control.clock() - begun))
+
+    def _tidy(self, spec: StageSpec) -> None:
+        """Remove what a finished stage needs no more."""
         checkpoint = self.run.stage_path(spec.number) / "checkpoint.pt"
         for path in (checkpoint, self._student_path(spec), self.run.start_path(spec.number)):
             path.unlink(missing_ok=True)
-        self.emit(StageFinished(stage=spec.number, seconds=self.control.clock() - begun))
 
     def _train(self, spec: StageSpec, data: SampleSet) -> None:
         checkpoint = self.run.stage_path(spec.number) / "checkpoint.pt"

@@ -91,7 +91,6 @@ class ChangeView:
         if comparison == self.comparison:
             return
         self.comparison = comparison
-        self._make_room()
         self.update()
 
     def choose(self, what: str | int) -> None:
@@ -113,8 +112,8 @@ class ChangeView:
             return
         there = self._layers.all_of("truth", *MASKS)
         showing = [layer for layer in there if layer.visible]
-        self._layers.reveal = self.comparison == NOTHING
-        if self.comparison != NOTHING:
+        self._layers.reveal = self.result is None
+        if self.result is not None:
             self._aside = [*self._aside, *showing]
             for layer in showing:
                 see(layer, False)
@@ -163,13 +162,15 @@ class ChangeView:
         return self.what
 
     def _show(self, content: ImageContent | None, result: ChangeMap | None) -> None:
-        self.result = result
+        turned, self.result = (result is None) != (self.result is None), result
         if content is None or result is None:
             self._layers.empty_codes("changes")
         else:
             new = self._layers.is_empty("changes")
             layer = self._layers.show_codes("changes", NAME, content, result.values, result.legend)
             see(layer, new or layer.visible)
+        if turned:  # otherwise it is as a person wants it by now
+            self._make_room()
         self._modes.grid.update()
         self.changed.emit()
 
@@ -178,7 +179,6 @@ class ChangeView:
     def _on_image(self, content: object) -> None:
         if content is None:
             self.comparison = NOTHING
-            self._make_room()
         elif self.comparison != NOTHING:
             self._layers.clear_codes("changes")  # until those of this image are known
         self.update()

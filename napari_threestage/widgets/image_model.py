@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt, QTimer, Signal
 
 from napari_threestage.errors import ThreeStageError
@@ -210,7 +211,7 @@ class ImageModel(QAbstractListModel):
         self._open = set(ids)
 
         def take(found: Mapping[str, ImageState | Exception]) -> None:
-            if this_round == self._round:
+            if isalive(self) and this_round == self._round:  # the dock may be gone by now
                 self._take(found)
 
         self._session.background(lambda: _read_states(project, ids), take)

@@ -99,19 +99,24 @@ class MaskLayers(OwnLayers):
 
     def _show_masks(self, content: ImageContent) -> None:
         self._content = content
-        for column in sorted({*self._made_columns, *columns_of(content)}):
-            if column.role == "second" and self.find(*column) is None:
-                self.later(partial(self._add_second, content, column))
-            else:
-                self._show_mask(content, column)
         self.run = content.run
+        for column in sorted({*self._made_columns, *columns_of(content)}):
+            if column.role != "second" or self.find(*column) is not None:
+                self._show_mask(content, column)
+        self._add_second_later(content)
+
+    def _add_second_later(self, content: ImageContent) -> None:
+        """Have a mask of the second run shown that has no layer yet; then the next one."""
+        columns = [one for one in columns_of(content) if self.find(*one) is None]
+        if columns:
+            self.later(partial(self._add_second, content, columns[0]))
 
     def _add_second(self, content: ImageContent, column: Column) -> None:
-        """Show a mask that has no layer yet, unless something else is to be shown by now."""
         if self._content is content and column in columns_of(content):
             with self._own_changes():
                 self._show_mask(content, column)
             self.added.emit()
+            self._add_second_later(content)
 
     def _show_mask(self, content: ImageContent, column: Column) -> None:
         mask = mask_of(content, column)
@@ -198,14 +203,22 @@ class MaskLayers(OwnLayers):
         return title_of(column, self._second)
 
     def name_second(self, name: str) -> None:
-        """Call the second run something else."""
+        """Call the second run something else; its layers keep their names when there is none."""
+        if not name:
+            return
         self._second = name
         for layer in self._all("second"):
             layer.name = self.title(Column("second", _stage(layer)))
 
     def draw_like_masks(self, layer: Any) -> None:
-        """Draw a layer in the style that is chosen for the masks."""
-        layer.contour, layer.opacity = STYLES[self._style][0], self._opacity
+        """Draw a layer in the style that is chosen for the masks.
+
+        The wipe has no outlines: to find them anew takes longer than a frame.
+        """
+        contour, opacity = STYLES[self._style][0], self._opacity
+        if contour and layer is self.find("wipe"):
+            contour, opacity = STYLES["Filled"]
+        layer.contour, layer.opacity = contour, opacity
 
     def set_style(self, style: str) -> None:
         """Show masks filled, outlined or faint."""

@@ -289,6 +289,12 @@ def test_changes_are_those_of_the_masks_that_are_shown(clerk: Any, project: Proj
         what.setCurrentText(title)
         what.activated.emit(what.currentIndex())
         expect(values)
+        if title == "Right or wrong":  # judged anew while a person paints, who sees what it is
+            clerk.bench.painter.start_painting()
+            clerk.stroke((40, 40))
+            expect(changes.judged(masks[1], masks[2], truth))
+            assert layers.truth.visible and not np.array_equal(layers.find("changes").data, values)
+            layers.truth.visible = False
     share = 100 * changes.changed(masks[1], masks[2]).mean()
     assert clerk.find("change_text", QLabel).text().startswith(f"{share:.1f} %")
     gained = 100 * (values == changes.Change.GAINED).mean()

@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollArea,
+    QTabBar,
     QWidget,
 )
 
@@ -173,13 +174,20 @@ def states(
     one.bench.layers.flip(1)
     one.take("32-compare-stage-1")
     one.bench.layers.flip(-2)
-    run = one.session.runs.run
-    confidence = run.read_confidence(3, unlabelled)
-    one.bench.layers.show_confidence(one.session.content, 3, confidence)
-    one.take("33-compare-confidence")
-    one.bench.layers.show_confidence(one.session.content, 3, None)
+    for number, mode in enumerate(("Side by side", "Wipe"), start=33):
+        one.bench.views.choose(mode)
+        one.take(f"{number}-compare-{mode.replace(' ', '-').lower()}", settle=5)
+    one.bench.views.choose("Overlay")
+    pages = one.dock.findChild(QTabBar, "compare_pages")
+    pages.setCurrentIndex(1)
+    one.take("35-compare-all-images", settle=20)  # until the command has compared them
+    pages.setCurrentIndex(0)
     one.tab("Label")
-    one.take("34-label-take-over")
+    lists = one.dock.findChild(QTabBar, "label_lists")
+    lists.setCurrentIndex(1)
+    one.take("36-label-next", settle=15)
+    lists.setCurrentIndex(0)
+    one.take("37-label-take-over")
     yield "compared"
     export(one)
     yield "exported"

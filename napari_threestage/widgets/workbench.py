@@ -150,7 +150,8 @@ class Workbench(QObject):
             return read_mask(project, run, stage, image_id) if found else None
 
         def show(mask: Any) -> None:
-            if mask is not None and self.session.content is content:
+            # Another run may be looked at by now, and its masks must not be mixed with this one.
+            if mask is not None and self.session.content is content and content.run == run.id:
                 content.masks[stage] = mask
                 self.session.masks_read.emit(content)
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _DELETED_COLOR = (0, 0, 0)
 
 
+def renumbered(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return ``table[labels]``, or `labels` where the table changes nothing: the rest is slow."""
+    return labels if np.array_equal(table, np.arange(len(table))) else table[labels]
+
+
 @dataclass(frozen=True)
 class ClassTable:
     """The classes in order, and what became of the former ones.

@@ -10,7 +10,7 @@ import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.errors import ConfigError
+from napari_threestage.errors import ConfigError, ProjectError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,34 @@ def write_json(path: Path, content: Any) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, parents: bool = False) -> None:
+    """Write a file that a person named, complete or not at all.
+
+    Parameters
+    ----------
+    parents
+        Make the folders that are missing.
+
+    Raises
+    ------
+    ProjectError
+        It cannot be written.
+    """
+    temporary = beside(path)
+    try:
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise ProjectError(
+            f"{path} cannot be written ({error.strerror or error}).", "Choose another place."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # of the same folder that could not be written
+            temporary.unlink(missing_ok=True)
 
 
 def put_folder(folder: Path, target: Path) -> None:

@@ -19,7 +19,7 @@ from napari_threestage.compare.groups import Groups
 from napari_threestage.config import for_stage
 from napari_threestage.errors import ProjectError, ThreeStageError
 from napari_threestage.learning_curve import fit_curve
-from napari_threestage.run_notes import read_notes
+from napari_threestage.run_notes import known_notes
 from napari_threestage.runs import list_runs
 
 if TYPE_CHECKING:
@@ -107,10 +107,7 @@ def budget_document(
 
 
 def _points(project: Project, points: Sequence[BudgetPoint]) -> list[dict[str, Any]]:
-    try:
-        notes = read_notes(project)
-    except ProjectError:  # without their names, runs are the same
-        notes = {}
+    notes = known_notes(project)
     return [one.to_dict(notes[one.run.id].name if one.run.id in notes else "") for one in points]
 
 

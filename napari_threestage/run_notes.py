@@ -56,6 +56,14 @@ def read_notes(project: Project) -> dict[str, RunNote]:
         ) from error
 
 
+def known_notes(project: Project) -> dict[str, RunNote]:
+    """Return the notes, none where the file is damaged: without names, runs are the same."""
+    try:
+        return read_notes(project)
+    except ProjectError:
+        return {}
+
+
 def set_note(
     project: Project, run_id: str, name: str | None = None, pinned: bool | None = None
 ) -> RunNote:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_threestage.errors import ConfigError, NotReadyError, ProjectError
-from napari_threestage.run_notes import read_notes
+from napari_threestage.classes import renumbered
+from napari_threestage.errors import ConfigError, NotReadyError
+from napari_threestage.run_notes import known_notes
 from napari_threestage.run_notes import title as run_title
-from napari_threestage.runs import find_run
+from napari_threestage.runs import find_run, indices_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +53,7 @@ class Column:
 
     def read_mask(self, image_id: str) -> np.ndarray:
         """Return the mask of an image in the project's present classes."""
-        mask = self.run.read_mask(self.stage, image_id)
-        return mask if self.same_classes else self.indices[mask]  # which is slow
+        return renumbered(self.run.read_mask(self.stage, image_id), self.indices)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the column as JSON holds it."""
@@ -86,15 +86,11 @@ def make_column(project: Project, run: Run, stage: int, alone: bool = True) -> C
     alone
         Whether all columns are of one run, so that its name says nothing.
     """
-    try:
-        notes = read_notes(project)
-    except ProjectError:  # without their names, runs are the same
-        notes = {}
-    name, key = run_title(run, notes), str(stage) if alone else f"{run.id}/{stage}"
+    name, key = run_title(run, known_notes(project)), str(stage) if alone else f"{run.id}/{stage}"
     title = "Labels alone" if run.is_baseline else f"Stage {stage}"
     if not alone:
         title += f" ({name})" if run.is_baseline else f" of {name}"
-    indices = project.class_table.indices(np.array([0, *run.class_ids]))
+    indices = indices_between(run.class_ids, project.class_table)
     return Column(key, run, name, stage, title, indices)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.errors import ConfigError, ProjectError
-from napari_threestage.files import beside
+from napari_threestage.errors import ConfigError
+from napari_threestage.files import write_bytes
 from napari_threestage.report.material import gather_material
 from napari_threestage.report.page import GENERATOR, page
 
@@ -52,7 +52,7 @@ def build_report(
     check_target(path)
     material = gather_material(project, run, images, show)
     content = page(material).encode()
-    _write(path, content)
+    write_bytes(path, content, parents=True)
     return {
         "project": str(project.path),
         "run": run.id,
@@ -76,17 +76,3 @@ def check_target(path: Path) -> None:
 def _is_report(path: Path) -> bool:
     with path.open("rb") as file:
         return GENERATOR.encode() in file.read(BEGINNING)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise ProjectError(
-            f"{path} cannot be written ({error.strerror or error}).", "Choose another place."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_threestage.compare.sheets import to_csv
-from napari_threestage.errors import ConfigError, ProjectError
-from napari_threestage.files import beside
+from napari_threestage.errors import ConfigError
+from napari_threestage.files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,23 +56,9 @@ def write_figure(figure: Figure, path: Path) -> None:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in KINDS:
         raise ConfigError(f"{path} is neither a PNG nor an SVG file.", "Name it *.png or *.svg.")
-    _write(path, figure_bytes(figure, kind))
+    write_bytes(path, figure_bytes(figure, kind))
 
 
 def write_rows(path: Path, rows: Iterator[Row]) -> None:
     """Write the rows of a figure as CSV; ProjectError when that is not possible."""
-    _write(path, to_csv(rows).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = beside(path)
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise ProjectError(
-            f"{path} cannot be written ({error.strerror or error}).", "Choose another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # of the same folder that could not be written
-            temporary.unlink(missing_ok=True)
+    write_bytes(path, to_csv(rows).encode())

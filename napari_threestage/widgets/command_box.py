@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QProgressBar, QScrollArea, QWidget
@@ -14,6 +15,8 @@ from napari_threestage.widgets.process import CommandProcess
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from napari_threestage.widgets.session import Session
 
 
 class Turns(QObject):
@@ -66,6 +69,7 @@ class CommandBox(QWidget):
         super().__init__()
         self.doing, self._tooltip, self._turns, self._keeper = doing, tooltip, turns, keeper
         self._process: CommandProcess | None = None
+        self._saves = 0
         self._cancel_preparing: Callable[[], None] | None = None
         self._folder: Path | None = None
         self._why = ""
@@ -119,6 +123,41 @@ class CommandBox(QWidget):
         """Show what goes on before or after the command; `cancel` is to end that."""
         self._cancel_preparing = cancel
         self._begin(text)
+
+    def run_saved(
+        self,
+        session: Session,
+        arguments: Sequence[str],
+        consequence: str,
+        begun: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Run the command once what was painted is saved, which it may be about.
+
+        Parameters
+        ----------
+        consequence
+            See `Session.saving`.
+        begun
+            Called just before the command is started.
+        """
+        self._saves += 1
+        number = self._saves
+
+        def saved(result: object) -> None:
+            if isalive(self) and number == self._saves and self.busy:
+                begun()
+                self.run(arguments)
+
+        def failed(error: Exception) -> None:
+            if isalive(self) and number == self._saves:
+                self.fail(str(error))
+
+        work = session.saving(consequence)
+        self.prepare("Saving labels …", self._forget_saving)
+        session.background(work, saved, failed)
+
+    def _forget_saving(self) -> None:
+        self._saves += 1
 
     def run(self, arguments: Sequence[str]) -> CommandProcess:
         """Start the command and return it."""

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_threestage.classes import renumbered
 from napari_threestage.errors import ThreeStageError
 from napari_threestage.planes import value_limits
+from napari_threestage.runs import indices_between
 from napari_threestage.truth_editor import TruthEditor
 
 if TYPE_CHECKING:
@@ -198,7 +200,5 @@ def read_masks(
 
 def read_mask(project: Project, run: Run, stage: int, image_id: str) -> np.ndarray:
     """Return a pseudo-mask as indices of the present classes; 0 where its class is gone."""
-    indices = project.class_table.indices(np.array([0, *run.class_ids]))
-    mask = run.read_mask(stage, image_id)
-    same = np.array_equal(indices, np.arange(len(indices)))  # as a rule; the rest is slow
-    return mask if same else indices[mask]
+    indices = indices_between(run.class_ids, project.class_table)
+    return renumbered(run.read_mask(stage, image_id), indices)

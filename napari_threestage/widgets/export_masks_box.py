@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QWidget
 
-from napari_threestage.errors import ProjectError
 from napari_threestage.export_choice import MASK_FORMATS, MasksChoice, format_of
 from napari_threestage.export_report import say_masks
 from napari_threestage.widgets.command_box import CommandBox, Turns
@@ -14,7 +13,6 @@ from napari_threestage.widgets.controls import column, note
 from napari_threestage.widgets.fields import choice_box
 from napari_threestage.widgets.form_rows import PathField, form
 from napari_threestage.widgets.listening import listen
-from napari_threestage.widgets.session import SAVE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +41,6 @@ class ExportMasksBox(QWidget):
         super().__init__()
         self._session, self._stages = session, stages
         self._by_hand = False  # a person named the folder
-        self._saving = 0
         self._target: Path | None = None  # of what goes on
         self._which = choice_box("Whose masks", "masks_which")
         self._which.addItem("", STAGE)
@@ -87,32 +84,12 @@ class ExportMasksBox(QWidget):
         choice = self._choice()
         if choice is None:
             return
-        self._saving += 1
-        number, session = self._saving, self._session
-        session.fold()
-        autosave = session.autosave
 
-        def save() -> None:
-            if autosave is not None and not autosave.wait(SAVE_SECONDS):
-                raise ProjectError(
-                    "The labels could not be saved, so no masks were exported.",
-                    "Make room on the disk.",
-                )
+        def begun() -> None:
+            self._target = choice.output
 
-        def saved(result: object) -> None:
-            if number == self._saving and self.box.busy:
-                self._target = choice.output
-                self.box.run(choice.arguments())
-
-        def failed(error: Exception) -> None:
-            if number == self._saving:
-                self.box.fail(str(error))
-
-        self.box.prepare("Saving labels …", self._forget)
-        session.background(save, saved, failed)
-
-    def _forget(self) -> None:
-        self._saving += 1
+        arguments = choice.arguments()
+        self.box.run_saved(self._session, arguments, "no masks were exported", begun)
 
     def _choice(self) -> MasksChoice | None:
         project, model, folder = self._session.project, self._stages.model, self._folder.path

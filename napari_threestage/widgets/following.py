@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from napari_threestage.runs import Run
     from napari_threestage.widgets.session import Session
 
-SAVE_SECONDS = 20.0  # until a run is not started because labels cannot be written
 LOOK_SECONDS = 1.0  # between two looks whether the trainer lives
 SEEK_SECONDS = 3.0  # between two looks whether a run was started elsewhere
 ACTIVE = ("starting", "running", "paused")
@@ -140,16 +139,7 @@ class RunFollower:
         number = self._starts
         self.state = self._going_state = "starting"
         self.changed.emit()
-
-        session.fold()
-        autosave = session.autosave
-
-        def save() -> None:
-            if autosave is not None and not autosave.wait(SAVE_SECONDS):
-                raise ProjectError(
-                    "The labels could not be saved, so the run was not started.",
-                    "Make room on the disk.",
-                )
+        save = session.saving("the run was not started")
 
         def failed(error: Exception) -> None:
             if self._starts == number:

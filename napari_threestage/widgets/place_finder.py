@@ -9,12 +9,10 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_threestage.errors import ProjectError
 from napari_threestage.widgets.command_box import CommandBox
 from napari_threestage.widgets.controls import column, note, row, small_button
 from napari_threestage.widgets.listening import listen
 from napari_threestage.widgets.place_list import PlaceList
-from napari_threestage.widgets.session import SAVE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +79,6 @@ class PlaceFinder(QWidget):
         self._document: dict[str, Any] | None = None
         self._made_from: tuple[str, list[int]] = ("", [])  # run and its stages
         self._stages: list[int] | None = None  # of the run that is looked at, once they are known
-        self._saving = 0
         self._asked: tuple[str, list[int]] = ("", [])
         self._make_controls(thumbnails)
         runs = self._session.runs
@@ -130,30 +127,13 @@ class PlaceFinder(QWidget):
         project, run, stages = self._session.project, self._session.runs.run, self._stages
         if project is None or run is None or not stages or self._turns.holder is not None:
             return
-        self._saving += 1
-        number, session = self._saving, self._session
-        session.fold()
-        autosave = session.autosave
 
-        def save() -> None:
-            if autosave is not None and not autosave.wait(SAVE_SECONDS):
-                raise ProjectError(
-                    f"The labels could not be saved, so {self._words.doing[0].lower()}"
-                    f"{self._words.doing[1:]} was not started.",
-                    "Make room on the disk.",
-                )
+        def begun() -> None:
+            self._asked = run.id, stages
 
-        def saved(result: object) -> None:
-            if number == self._saving and self.box.busy:
-                self._asked = run.id, stages
-                self.box.run([*self._arguments(), str(project.path), "--run", run.id, "--json"])
-
-        def failed(error: Exception) -> None:
-            if number == self._saving:
-                self.box.fail(str(error))
-
-        self.box.prepare("Saving labels …", self._forget_saving)
-        self._background(save, saved, failed)
+        doing = self._words.doing[0].lower() + self._words.doing[1:]
+        arguments = [*self._arguments(), str(project.path), "--run", run.id, "--json"]
+        self.box.run_saved(self._session, arguments, f"{doing} was not started", begun)
 
     def _background(
         self,
@@ -167,9 +147,6 @@ class PlaceFinder(QWidget):
             return lambda result: receiver(result) if isalive(self) else None
 
         self._session.background(work, told(done), told(failed or self._session.fail))
-
-    def _forget_saving(self) -> None:
-        self._saving += 1
 
     def _arguments(self) -> list[str]:
         """Return the command and its options."""
@@ -242,7 +219,6 @@ class PlaceFinder(QWidget):
 
     def _forget(self) -> None:
         """Show nothing: it was of another project."""
-        self._forget_saving()
         self.box.drop()
         self._document, self._stages = None, None
         self.view.places.put([])

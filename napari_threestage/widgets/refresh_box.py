@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_threestage.errors import ProjectError
 from napari_threestage.widgets.command_box import CommandBox, Turns
 from napari_threestage.widgets.controls import note
-from napari_threestage.widgets.session import SAVE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +36,7 @@ class RefreshBox(CommandBox):
         self._wanted = False
         super().__init__("Refresh", "Compute it anew", name, doing, start, Turns(), keeper)
         self._start.setStyleSheet("")  # it is not what the part is about
-        self._session, self._asks = session, 0
+        self._session = session
         self._stale = note()
         self._stale.setObjectName(f"{name}_stale")
         self.layout().insertWidget(0, self._stale)
@@ -60,31 +58,7 @@ class RefreshBox(CommandBox):
     def ask(self, arguments: Sequence[str]) -> None:
         """Run the command; what was painted is saved first."""
         self.rest()
-        self._asks += 1
-        number, session = self._asks, self._session
-        session.fold()
-        autosave = session.autosave
-
-        def save() -> None:
-            if autosave is not None and not autosave.wait(SAVE_SECONDS):
-                raise ProjectError(
-                    "The labels could not be saved, so nothing was computed.",
-                    "Make room on the disk.",
-                )
-
-        def saved(result: object) -> None:
-            if number == self._asks and self.busy:
-                self.run(arguments)
-
-        def failed(error: Exception) -> None:
-            if number == self._asks:
-                self.fail(str(error))
-
-        self.prepare("Saving labels …", self._forget)
-        session.background(save, saved, failed)
-
-    def _forget(self) -> None:
-        self._asks += 1
+        self.run_saved(self._session, arguments, "nothing was computed")
 
     def _update(self) -> None:
         super()._update()

@@ -9,12 +9,10 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_threestage.errors import ProjectError
 from napari_threestage.widgets.command_box import CommandBox, Turns
 from napari_threestage.widgets.controls import button, column, row
 from napari_threestage.widgets.form_rows import PathField, form
 from napari_threestage.widgets.listening import listen
-from napari_threestage.widgets.session import SAVE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +39,6 @@ class ReportBox(QWidget):
         super().__init__()
         self._session = session
         self._by_hand = False  # a person named the file
-        self._starts = 0
         self._written: Path | None = None
         self._file = PathField("report_file", "The file to write", ask_file)
         self.box = CommandBox(
@@ -71,32 +68,8 @@ class ReportBox(QWidget):
             return
         arguments = ["report", str(session.project.path), "--run", run.id]
         arguments += ["--output", str(path), "--json", "--progress"]
-        self._starts += 1
-        number = self._starts
         self._open.hide()
-        session.fold()
-        autosave = session.autosave
-
-        def save() -> None:
-            if autosave is not None and not autosave.wait(SAVE_SECONDS):
-                raise ProjectError(
-                    "The labels could not be saved, so no report was written.",
-                    "Make room on the disk.",
-                )
-
-        def saved(result: object) -> None:
-            if number == self._starts and self.box.busy:
-                self.box.run(arguments)
-
-        def failed(error: Exception) -> None:
-            if number == self._starts:
-                self.box.fail(str(error))
-
-        self.box.prepare("Saving labels …", self._forget)
-        session.background(save, saved, failed)
-
-    def _forget(self) -> None:
-        self._starts += 1
+        self.box.run_saved(session, arguments, "no report was written")
 
     @property
     def _target(self) -> Path | None:

@@ -33,7 +33,7 @@ READ_ONLY = (
     "You can look at everything here. To change something, close it there and open the project "
     "here again."
 )
-SAVE_SECONDS = 20.0  # at the end, until a person is asked
+SAVE_SECONDS = 20.0  # to wait for labels, until a person is asked or told
 
 
 class Session:
@@ -268,6 +268,26 @@ class Session:
         """Write everything into the label sets; false when that did not come about in time."""
         self.fold()
         return self.autosave is None or self.autosave.wait(seconds)
+
+    def saving(self, consequence: str) -> Callable[[], None]:
+        """Send all that was painted on its way; return what waits for it, for the background.
+
+        Parameters
+        ----------
+        consequence
+            What does not happen when that fails: "no report was written".  The work then raises
+            ProjectError.
+        """
+        self.fold()
+        autosave = self.autosave
+
+        def wait() -> None:
+            if autosave is not None and not autosave.wait(SAVE_SECONDS):
+                raise ProjectError(
+                    f"The labels could not be saved, so {consequence}.", "Make room on the disk."
+                )
+
+        return wait
 
     @property
     def unsaved(self) -> bool:

@@ -151,45 +151,40 @@ def make_network(config: Config, spec: StageSpec, n_classes: int) -> TwoBranchNe
 class Side:
     """One of those that are compared: its step, and what its blocks of steps took.
 
-    On a GPU, `held` is the memory that it keeps between its steps and `peak` the most it needed;
+    On a GPU, `taken` is the memory that torch took from it for this side, with what graphs hold;
     one that is not `tuned` runs with torch's defaults.
     """
 
     step: Callable[[], Any]
     device: torch.device
     tuned: bool
-    held: int = 0
-    peak: int = 0
+    taken: int = 0
     seconds: list[float] = field(default_factory=list)
 
     @classmethod
     def build(
         cls, make: Callable[[], Callable[[], Any]], device: torch.device, tuned: bool = True
     ) -> Side:
-        before = allocated(device)
+        before = reserved(device)
         use_tuning(device, tuned)
         step = make()
         for _ in range(WARM_UP):
             step()
+        reserved(device)
+        step()
         synchronise(device)
-        return cls(step, device, tuned, allocated(device) - before)
+        most = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
+        return cls(step, device, tuned, most - before)
 
     def run_block(self, steps: int) -> None:
         """Make some steps; the device is waited for at the ends only."""
-        cuda = self.device.type == "cuda"
         use_tuning(self.device, self.tuned)
         synchronise(self.device)
-        before = allocated(self.device)
-        if cuda:
-            torch.cuda.reset_peak_memory_stats(self.device)
         begun = time.perf_counter()
         for _ in range(steps):
             self.step()
         synchronise(self.device)
         self.seconds.append((time.perf_counter() - begun) / steps)
-        if cuda:
-            top = torch.cuda.max_memory_allocated(self.device) - before + self.held
-            self.peak = max(self.peak, top)
 
     @property
     def median(self) -> float:
@@ -225,8 +220,14 @@ def synchronise(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def allocated(device: torch.device) -> int:
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+def reserved(device: torch.device) -> int:
+    """What torch holds of a GPU's memory but for free tensors; from here on, its most is noted."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_reserved(device)
 
 
 # --- parts of a step ------------------------------------------------------------------------------
@@ -236,8 +237,8 @@ def milliseconds_by_part(step: Callable[[], Any], device: torch.device) -> dict[
     """What the named parts of a step take: the host's time and, on a GPU, also the device's.
 
     Absent are the parts that the step does not name.  Medians over some steps.  The kernels of the
-    backward pass start from a thread of their own, so that "device backward" is what no other part
-    accounts for.
+    backward pass start from a thread of their own, and those of graphs belong to no part, so that
+    "device backward" is what no other part accounts for.
     """
     cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]

@@ -105,7 +105,7 @@ def measure(
         result["share_of_peak"] = result["tflop_per_second"] / options.peak_tflops
     if device.type == "cuda":
         result["input_share_device"] = input_share(parts, "device ")
-        result["peak_bytes"] = {"plain": plain.peak, "ours": ours.peak}
+        result["device_bytes"] = {"plain": plain.taken, "ours": ours.taken}
     return result
 
 
@@ -144,8 +144,8 @@ def show(results: dict[str, Any]) -> None:
         "ours, TFLOP/s": lambda stage: f"{stage['tflop_per_second']:.3f}",
         "of the peak": lambda stage: percent(stage.get("share_of_peak")),
         "60,000 steps, hours": lambda stage: f"{stage['paper_stage_hours']:.1f}",
-        "plain, peak memory, MB": lambda stage: megabytes(stage, "plain"),
-        "ours, peak memory, MB": lambda stage: megabytes(stage, "ours"),
+        "plain, memory of the device, MB": lambda stage: megabytes(stage, "plain"),
+        "ours, memory of the device, MB": lambda stage: megabytes(stage, "ours"),
         "input, share of the step": lambda stage: percent(stage["input_share"]),
         "input, share on the device": lambda stage: percent(stage.get("input_share_device")),
     }
@@ -175,7 +175,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def megabytes(stage: dict[str, Any], side: str) -> str:
-    return f"{stage['peak_bytes'][side] / 1e6:.0f}" if "peak_bytes" in stage else ""
+    return f"{stage['device_bytes'][side] / 1e6:.0f}" if "device_bytes" in stage else ""
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ class Activations(NamedTuple):
     ----------
     segmenter
         What f's blocks save for the gradient.
+    frozen
+        The same with a backbone whose batch norm is frozen.
     own
         What conv6 of ĝ saves on top.
     tile
@@ -23,6 +25,7 @@ class Activations(NamedTuple):
     """
 
     segmenter: int
+    frozen: int
     own: int
     tile: int
 
@@ -54,7 +57,7 @@ def _backbone(
     parameters: tuple[int, int],
     channels: tuple[int, ...],
     own_channels: int,
-    *by_stride: tuple[int, int, int],
+    *by_stride: tuple[int, int, int, int],
 ) -> Backbone:
     activations = {
         stride: Activations(*one) for stride, one in zip((8, 16, 32), by_stride, strict=True)
@@ -66,7 +69,8 @@ def _transformer(
     parameters: tuple[int, int], width: int, patch: int, activations: tuple[int, int, int]
 ) -> Backbone:
     """Return what a transformer costs, whose attention does not keep how much each pixel counts."""
-    by_stride = dict.fromkeys((8, 16, 32), Activations(*activations))
+    segmenter, *others = activations
+    by_stride = dict.fromkeys((8, 16, 32), Activations(segmenter, segmenter, *others))
     return Backbone(*parameters, (width,) * 5, width, by_stride, patch)
 
 
@@ -76,27 +80,31 @@ NEXT = (96, 96, 192, 384, 768)
 BACKBONES = {
     "compact": _backbone(
         (2_170_048, 948_800), (32, 48, 96, 160, 160), 160,
-        (418, 90, 134), (283, 23, 119), (266, 6, 117)),
+        (418, 196, 90, 134), (283, 136, 23, 119), (266, 129, 6, 117)),
     "mobilenet_v2": _backbone(
         (1_811_712, 1_269_184), (16, 24, 32, 96, 320), 320,
-        (3671, 1396, 232), (1790, 349, 220), (1548, 108, 220)),
+        (3671, 2412, 1396, 232), (1790, 1179, 349, 220), (1548, 1021, 108, 220)),
     "mobilenet_v3_large": _backbone(
         (2_816_432, 2_023_944), (16, 24, 40, 112, 160), 160,
-        (2594, 1197, 234), (1076, 302, 156), (876, 102, 156)),
+        (2594, 1723, 1197, 234), (1076, 668, 302, 156), (876, 526, 102, 156)),
     "resnet18": _backbone(
-        (11_176_512, 2_427_392), THIN, 256, (820, 144, 164), (496, 36, 140), (442, 9, 140)),
+        (11_176_512, 2_427_392), THIN, 256,
+        (820, 412, 144, 164), (496, 268, 36, 140), (442, 244, 9, 140)),
     "resnet34": _backbone(
-        (21_284_672, 3_608_064), THIN, 256, (1332, 208, 164), (720, 52, 140), (642, 13, 140)),
+        (21_284_672, 3_608_064), THIN, 256,
+        (1332, 668, 208, 164), (720, 380, 52, 140), (642, 344, 13, 140)),
     "resnet50": _backbone(
-        (23_508_032, 4_402_176), WIDE, 1024, (3788, 640, 572), (1940, 160, 236), (1712, 46, 220)),
+        (23_508_032, 4_402_176), WIDE, 1024,
+        (3788, 1780, 640, 572), (1940, 928, 160, 236), (1712, 826, 46, 220)),
     "resnet101": _backbone(
-        (42_500_160, 4_402_176), WIDE, 1024, (7052, 640, 572), (2756, 160, 236), (2528, 46, 220)),
+        (42_500_160, 4_402_176), WIDE, 1024,
+        (7052, 3412, 640, 572), (2756, 1336, 160, 236), (2528, 1234, 46, 220)),
     "convnext_tiny": _backbone(
         (27_818_592, 15_470_592), NEXT, 768,
-        (5833, 1807, 576), (2513, 452, 252), (2178, 117, 252)),
+        (5833, 5833, 1807, 576), (2513, 2513, 452, 252), (2178, 2178, 117, 252)),
     "convnext_small": _backbone(
         (49_453_152, 15_470_592), NEXT, 768,
-        (11_019, 1807, 576), (3810, 452, 252), (3475, 117, 252)),
+        (11_019, 11_019, 1807, 576), (3810, 3810, 452, 252), (3475, 3475, 117, 252)),
     "vit_small_patch14_dinov2": _transformer((22_056_192, 5_326_464), 384, 14, (1833, 520, 154)),
     "vit_base_patch14_dinov2": _transformer((86_579_712, 21_269_760), 768, 14, (3607, 993, 252)),
     "vit_small_patch16_dinov3": _transformer((21_586_944, 5_323_008), 384, 16, (1649, 450, 122)),

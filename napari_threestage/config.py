@@ -71,6 +71,9 @@ class Config(Section):
         "auto", description="auto: half precision on a GPU, float32 elsewhere"
     )
     compile: bool = Field(False, description="let torch.compile make kernels of its own")
+    cuda_graphs: bool = Field(
+        True, description="replay the networks' passes on a single GPU as CUDA graphs"
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0 = all cores but one")
     checkpoint_seconds: float = Field(60.0, gt=0)
     progress_seconds: float = Field(1.0, ge=0)

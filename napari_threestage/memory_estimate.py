@@ -135,9 +135,11 @@ def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> di
     filled = crops * prod(_filled(side, backbone.patch) for side in config.data.crop)
     own_blocks = spec.own_blocks if config.loss.pseudo > 0 else 0
     branches = 2 if own_blocks else 1
-    saved: float = backbone.activations[config.network.output_stride].segmenter
+    bytes_kept = backbone.activations[config.network.output_stride]
+    frozen = config.network.batch_norm == "frozen"
+    saved: float = bytes_kept.frozen if frozen else bytes_kept.segmenter
     if own_blocks == 2:
-        saved += backbone.activations[config.network.output_stride].own
+        saved += bytes_kept.own
     if config.network.decoder == "pyramid":
         saved += PYRAMID * config.network.decoder_channels * branches
     return {

@@ -17,8 +17,8 @@ def worst_change(
     network: nn.Module,
     images: Tensor,
     target: Tensor,
+    begin: Tensor,
     radius: float,
-    generator: torch.Generator,
 ) -> Tensor:
     """Return what to add to images so that a network's answer changes most (Miyato et al., 2018).
 
@@ -33,12 +33,11 @@ def worst_change(
         (B, C, H, W).
     target
         (B, K, H, W) what it says of them now, as probabilities.
+    begin
+        (B, C, H, W) a random direction.
     radius
         Length of the change as a share of the length of the image's gradient.
-    generator
-        Draws the direction to begin with, on the host.
     """
-    begin = torch.randn(images.shape, generator=generator).to(images)
     change = (begin * TRY).requires_grad_()
     with torch.enable_grad():
         answer = network(images + change).float().log_softmax(1)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from napari_threestage.stages import student_crops
+from napari_threestage.training.batch_norm import freeze_batch_norm
 from napari_threestage.training.batches import step_generator
 from napari_threestage.training.crops import (
     DevicePlanes,
@@ -39,9 +40,10 @@ from napari_threestage.training.losses import (
     masked_cross_entropy,
     soft_distance,
 )
-from napari_threestage.training.multitask import FeatureDropout
+from napari_threestage.training.multitask import FeatureDropout, TwoBranchNetwork
 from napari_threestage.training.optimise import Optimiser
-from napari_threestage.training.precision import autocast, choose_precision
+from napari_threestage.training.passes import Passes, ReplayedPasses
+from napari_threestage.training.precision import choose_precision
 from napari_threestage.training.targets import Counts, TargetMaker, Targets
 from napari_threestage.training.teacher import Teacher
 from napari_threestage.training.workers import Workers
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from napari_threestage.config import Config
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.batches import Sample
-    from napari_threestage.training.multitask import TwoBranchNetwork
     from napari_threestage.training.networks import BlockNetwork
 
 AHEAD = 3  # steps that the host prepares in advance where it copies pixels for the device
@@ -129,6 +130,7 @@ class StageTrainer:
         self.close()
         self._planes = None  # before there are others
         self._planes = choose_planes(self._samples, data, device, economy.host_images)
+        self._passes = self._choose_passes()
         copies = isinstance(self._planes, HostPlanes) and device.type != "cpu"
         draw = Drawing(
             self.spec,
@@ -141,6 +143,18 @@ class StageTrainer:
             self.workers,
         )
         self._feed = Feed(draw, self.spec.steps, AHEAD if copies else 0)
+
+    def _choose_passes(self) -> Passes:
+        """Replay graphs where nothing is in their way."""
+        config, economy = self.config, self.economy
+        wanted = config.cuda_graphs and not config.compile and self.device.type == "cuda"
+        # The gradient of a graph is written over the one before; threads that copy images meanwhile
+        # would disturb its capture.
+        possible = economy.parts == 1 and not economy.recompute and self.holds_images
+        rest = self.teacher.network, self.precision, self.device
+        if wanted and possible and isinstance(self._student, TwoBranchNetwork):
+            return ReplayedPasses(self._student, *rest)
+        return Passes(self._student, *rest)  # a compiled one, or a share of several processes
 
     def close(self) -> None:
         """End what works beside the steps."""
@@ -184,7 +198,7 @@ class StageTrainer:
         with record_function("threestage::crops"):
             batch = self._planes.cut(drawn.fetched)
         parts = self.economy.parts
-        targets = self._make_targets(batch, drawn, self.step, self.precision, parts)
+        targets = self._make_targets(batch, drawn, self.step, self._passes, parts)
         self.optimiser.begin(self.step, self.spec.steps)
         losses = self._learn(targets)
         with record_function("threestage::optimiser"):
@@ -228,8 +242,8 @@ class StageTrainer:
             dropout = None
             if self.config.augment.feature_view:
                 dropout = FeatureDropout(part.weak, generator)
-            with record_function("threestage::student"), autocast(self.precision, self.device):
-                logits, branch = self._student(part.images, wants_branch, dropout)
+            with record_function("threestage::student"):
+                logits, branch = self._passes.student(part.images, wants_branch, dropout)
             with record_function("threestage::losses"):
                 total, losses = self._losses(part, logits, branch, Counts(*counts), len(parts))
             with record_function("threestage::backward"):
@@ -309,9 +323,7 @@ class StageTrainer:
         self.network.train()
         if self.config.network.batch_norm == "frozen":
             *backbone, _ = self.network.segmenter.blocks
-            for part in nn.ModuleList(backbone).modules():
-                if isinstance(part, nn.BatchNorm2d):
-                    part.eval().requires_grad_(False)
+            freeze_batch_norm(nn.ModuleList(backbone))
 
     def _class_weight(self) -> Tensor | None:
         """Return the weights (K,) of the classes in L_seg, if the recipe wants some."""

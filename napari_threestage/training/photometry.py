@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from napari_threestage.training.placing import to_device
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,9 +58,9 @@ def posterize(images: Tensor, level: Tensor) -> Tensor:
 
 def color(images: Tensor, level: Tensor) -> Tensor:
     """Blend with the grey image, or away from it."""
-    weights = images.new_tensor(LUMA)
-    if images.shape[1] != 3:
-        weights = images.new_full((images.shape[1],), 1 / images.shape[1])
+    channels = images.shape[1]
+    weights = torch.tensor(LUMA if channels == 3 else (1 / channels,) * channels)
+    weights = to_device(weights.to(images.dtype), images.device)
     grey = (images * weights.view(1, -1, 1, 1)).sum(1, keepdim=True)
     return _blend(grey.expand_as(images), images, level)
 
@@ -76,7 +78,8 @@ def brightness(images: Tensor, level: Tensor) -> Tensor:
 def sharpness(images: Tensor, level: Tensor) -> Tensor:
     """Blend with a smoothed image, or away from it."""
     channels = images.shape[1]
-    kernel = images.new_tensor([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
+    kernel = torch.tensor([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]], dtype=images.dtype) / 13
+    kernel = to_device(kernel, images.device)
     smooth = F.conv2d(
         F.pad(images, (1, 1, 1, 1), mode="replicate"),
         kernel.expand(channels, 1, 3, 3),

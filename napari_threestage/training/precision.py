@@ -23,10 +23,19 @@ def choose_precision(config: Config, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def autocast(precision: torch.dtype, device: torch.device) -> torch.autocast:
-    """Return the context in which networks compute with this precision."""
+def autocast(
+    precision: torch.dtype, device: torch.device, cache: bool | None = None
+) -> torch.autocast:
+    """Return the context in which networks compute with this precision.
+
+    Parameters
+    ----------
+    cache
+        Whether weights stay in this precision until its end; None: as torch would.
+    """
     half = precision != torch.float32
-    return torch.autocast(device.type, precision if half else torch.bfloat16, enabled=half)
+    inner = precision if half else torch.bfloat16
+    return torch.autocast(device.type, inner, enabled=half, cache_enabled=cache)
 
 
 def tune(device: torch.device) -> None:

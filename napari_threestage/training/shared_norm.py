@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from napari_threestage.training.batch_norm import BatchNormOf, replace_batch_norm
 
 
 class _Sum(torch.autograd.Function):
@@ -35,33 +34,24 @@ def sum_over_processes(value: Tensor) -> Tensor:
 
 
 def share_batch_norm(network: nn.Module, device: torch.device) -> None:
-    """Let every batch norm of a network take its statistics over all processes, in place.
+    """Let every batch norm that learns take its statistics over all processes, in place.
 
     On CUDA torch has a layer for that; for the CPU there is none.
     """
-    for parent, name, norm in list(_norms(network)):
-        if device.type == "cuda":
-            shared = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
-        else:
-            shared = SharedBatchNorm(norm)
-        shared.train(norm.training)
-        setattr(parent, name, shared)
+
+    def shared(norm: nn.BatchNorm2d) -> nn.Module:
+        if not norm.training:
+            return norm
+        if device.type != "cuda":
+            return SharedBatchNorm(norm)
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
+        return converted
+
+    replace_batch_norm(network, shared)
 
 
-class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the pixels of all processes.
-
-    Parameters
-    ----------
-    norm
-        The layer to replace; weights and statistics are taken over, not copied.
-    """
-
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum)
-        self.weight, self.bias = norm.weight, norm.bias
-        for name, buffer in norm.named_buffers():
-            self.register_buffer(name, buffer)
+class SharedBatchNorm(BatchNormOf):
+    """Batch norm over the pixels of all processes."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise (B, C, H, W)."""
@@ -87,10 +77,3 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(unbiased, momentum)
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-
-
-def _norms(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.BatchNorm2d]]:
-    for parent in network.modules():
-        for name, child in parent.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                yield parent, name, child

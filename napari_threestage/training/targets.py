@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from napari_threestage.training.adversarial import worst_change
 from napari_threestage.training.batches import step_generator
 from napari_threestage.training.losses import IGNORE, count_valid
 from napari_threestage.training.placing import to_device
-from napari_threestage.training.precision import autocast
 
 if TYPE_CHECKING:
     from napari_threestage.config import Config
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.crops import Batch
     from napari_threestage.training.drawing import Drawn
+    from napari_threestage.training.passes import Passes
     from napari_threestage.training.teacher import Teacher
     from napari_threestage.training.workers import Workers
 
@@ -135,7 +134,7 @@ class TargetMaker:
         self._asks = spec.self_training and config.loss.consistency > 0
 
     def __call__(
-        self, batch: Batch, drawn: Drawn, step: int, precision: torch.dtype, parts: int
+        self, batch: Batch, drawn: Drawn, step: int, passes: Passes, parts: int
     ) -> Targets:
         """Let the teacher label the crops, then apply A to them and B to all labels.
 
@@ -145,16 +144,16 @@ class TargetMaker:
             The crops, and what the host has drawn for them.
         step
             Number of the step.
-        precision
-            What the teacher computes in.
+        passes
+            How the teacher goes over the crops.
         parts
-            How many passes it makes over the crops, to need less memory.
+            In how many of them, to need less memory.
         """
         images, maps, soft = batch.images, [batch.truth, batch.pseudo], None
         if self._asks:
             with record_function("threestage::teacher"):
-                opinion = self._ask(batch, precision, parts)
-                images = self._worst(images, opinion, drawn, step, precision, parts)
+                opinion = self._ask(batch, passes, parts)
+                images = self._worst(images, opinion, drawn, step, passes, parts)
             maps += [opinion.label, opinion.sure]
             soft = None if self._config.loss.distance == "hard" else opinion.soft
         with record_function("threestage::perturb"):
@@ -206,16 +205,15 @@ class TargetMaker:
         return torch.ones_like(confident) * (sums[0] / sums[1].clamp(min=1))
 
     @torch.no_grad()
-    def _ask(self, batch: Batch, precision: torch.dtype, parts: int) -> Opinion:
+    def _ask(self, batch: Batch, passes: Passes, parts: int) -> Opinion:
         """Return f_θ'(x)."""
         loss, found = self._config.loss, []
         wants_soft = loss.distance != "hard" or self._config.augment.adversarial > 0
         kept: list[Tensor] = []
-        with autocast(precision, self._device):
-            for images in batch.images.chunk(parts):
-                probability = self._teacher.network(images).softmax(1)
-                found.append(probability.max(1))
-                kept += [probability] * wants_soft
+        for images in batch.images.chunk(parts):
+            probability = passes.teacher(images).softmax(1)
+            found.append(probability.max(1))
+            kept += [probability] * wants_soft
         confidence, label = (torch.cat(both) for both in zip(*found, strict=True))
         label = torch.where(batch.inside, label, IGNORE).byte()
         sure = (batch.inside & (confidence >= loss.threshold)).byte()
@@ -227,7 +225,7 @@ class TargetMaker:
         opinion: Opinion,
         drawn: Drawn,
         step: int,
-        precision: torch.dtype,
+        passes: Passes,
         parts: int,
     ) -> Tensor:
         """Change the crops of L and U to what the teacher is most misled by, if that is wanted."""
@@ -236,11 +234,11 @@ class TargetMaker:
             return images
         assert opinion.soft is not None
         generator = step_generator(self._seed, self._spec.number, step, stream=2)
-        first, network = drawn.before + drawn.n_labelled, self._teacher.network
+        first = drawn.before + drawn.n_labelled
         changed = [images[:first]]
         pairs = zip(images[first:].chunk(parts), opinion.soft[first:].chunk(parts), strict=True)
         for some, soft in pairs:
-            with autocast(precision, self._device):
-                change = worst_change(network, some, soft, radius, generator)
+            begin = to_device(torch.randn(some.shape, generator=generator), self._device)
+            change = passes.worst_change(some, soft, begin, radius)
             changed.append((some + change).clamp(0, 1))
         return torch.cat(changed)

@@ -255,7 +255,8 @@ def test_the_worst_change_misleads_more_than_a_random_one_of_the_same_length() -
     images = torch.rand(3, 1, 24, 24, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         target = network(images).softmax(1)
-    change = worst_change(network, images, target, 0.1, torch.Generator().manual_seed(0))
+    begin = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    change = worst_change(network, images, target, begin, 0.1)
     rows = (images[:, :, 2:] - images[:, :, :-2]) / 2
     columns = (images[:, :, :, 2:] - images[:, :, :, :-2]) / 2
     edges = (rows.square().sum((1, 2, 3)) + columns.square().sum((1, 2, 3))).sqrt()

@@ -27,6 +27,7 @@ class BudgetView(QWidget):
         super().__init__(parent)
         self._session = bench.session
         self._told = self._failed = False
+        self._counted: set[tuple[str, str]] | None = None  # the runs that it was computed from
         self.box = RefreshBox(self._session, "budget", "The estimate", self.refresh, bench)
         self.box.finished.connect(self._show)
         self.box.ended.connect(self._on_end)
@@ -36,20 +37,24 @@ class BudgetView(QWidget):
         listen(
             self,
             (self._session.project_changed, self._on_project),
-            (self._session.runs.changed, self._on_runs),
+            (self._session.runs.all.changed, self._on_runs),
+            (self._session.runs.all.outdated, self._look),
+            (self._session.runs.changed, self._look),
         )
 
     def refresh(self) -> None:
         """Compute it anew."""
         project = self._session.project
         if project is not None:
-            self._failed = False
+            self._failed, self._counted = False, None
+            self._session.runs.all.refresh()
             self.box.ask(["budget", str(project.path), "--json"])
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Compute it when it is first seen."""
         super().showEvent(event)
         self._begin()
+        self._look()
 
     def _begin(self) -> None:
         if self.isVisible() and not (self._told or self._failed or self.box.busy):
@@ -62,8 +67,16 @@ class BudgetView(QWidget):
         self._page.hide()
         self._begin()
 
+    def _look(self) -> None:
+        """Look which runs there are now, while anybody can see it."""
+        if self.isVisible():
+            self._session.runs.all.look()
+
     def _on_runs(self) -> None:
-        if self._told:
+        now = {(row.run, row.state) for row in self._session.runs.all.rows}
+        if self._counted is None:
+            self._counted = now
+        elif self._told and now != self._counted:
             self.box.offer(STALE)
 
     def _on_end(self) -> None:

@@ -97,7 +97,7 @@ class ChangeBox(QWidget):
         if before.role == after.role:
             far = " (first → last)" if after.stage - before.stage > 1 else ""
             return f"Stage {before.stage} → {after.stage}{far}"
-        return f"{self._bench.layers.title(before)} → {self._session.second.name}"
+        return f"{self._bench.layers.title(before)} → {self._session.second.name or 'another run'}"
 
     def _list_what(self) -> None:
         project = self._session.project

@@ -130,11 +130,12 @@ class ChangeView:
             self._show(content, None)
             return
 
-        def show(result: ChangeMap) -> None:
+        def show(result: ChangeMap | None) -> None:
             if self._number == number and self._session.content is content:
                 self._show(content, result)
 
-        self._session.background(work, show)
+        # When many images are flicked through, only the last one is worth the work.
+        self._session.background(lambda: work() if self._number == number else None, show)
 
     def _work(self) -> Callable[[], ChangeMap] | None:
         """Return what computes the changes; None where there is nothing to compare."""

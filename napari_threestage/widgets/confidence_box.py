@@ -83,7 +83,8 @@ class ConfidenceBox(QWidget):
             return
 
         def show(values: np.ndarray) -> None:
-            if session.content is content and self._sure_of == one:
+            same = session.content is content and self._run_of(one) is run
+            if same and self._sure_of == one and mask_of(content, one) is not None:
                 layers.show_confidence(content, one.stage, values, one.role)
                 self._bench.views.grid.update()
 

@@ -29,7 +29,14 @@ class CursorBox(QWidget):
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setLayout(column(heading("Under the cursor"), self._text))
         self._position: tuple[float, ...] = ()
-        listen(self, (bench.ticked, self.sync))
+        session = bench.session
+        listen(
+            self,
+            (bench.ticked, self.sync),
+            (session.image_shown, self._on_image),
+            (session.masks_read, self._on_image),
+            (session.counts_changed, self._on_image),
+        )
 
     def sync(self) -> None:
         """Follow the mouse, while anybody sees it."""
@@ -37,6 +44,10 @@ class CursorBox(QWidget):
         if self.isVisible() and position != self._position:
             self._position = position
             self._text.setText(self.describe(position))
+
+    def _on_image(self, what: object) -> None:
+        """There is something else under the mouse, which has not moved: look anew."""
+        self._position = ()
 
     def describe(self, position: tuple[float, ...]) -> str:
         """Return what is known of a place in the world."""

@@ -41,12 +41,13 @@ class ThreeStageDock(QWidget):
         self.tabs.setObjectName("tasks")
         self.tabs.setDocumentMode(True)
         self.data = DataPart(session)
+        self.label = LabelPart(self.bench)
         self.train = TrainPart(session)
         self.compare = ComparePart(self.bench)
         self.export = ExportPart(self.bench)
         parts = {
             "Data": (self.data, "Open a project, import images, name classes"),
-            "Label": (LabelPart(self.bench), "Paint a few images"),
+            "Label": (self.label, "Paint a few images"),
             "Train": (self.train, "Learn from them and from all the others"),
             "Compare": (self.compare, "See what each stage found, and whether it helped"),
             "Export": (self.export, "Use it elsewhere: segmenter, other images, masks"),
@@ -80,11 +81,11 @@ class ThreeStageDock(QWidget):
         self.bench.watch(self)
 
     def event(self, event: QEvent | None) -> bool:
-        """End the commands of Compare and Export when the dock is taken out of the window."""
+        """End the commands of the parts when the dock is taken out of the window."""
         gone = event is not None and event.type() == QEvent.Type.ParentChange
         if gone and self.parent() is None and hasattr(self, "export"):
-            self.compare.end()
-            self.export.end()
+            for part in (self.label, self.compare, self.export):
+                part.end()
         return bool(super().event(event))
 
     def _say(self, level: str, text: str, hint: str) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 
+from napari_threestage.widgets.framing import room_of
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -41,22 +43,24 @@ class Jump(QObject):
             self._session.show(image_id)
 
     def _arrive(self, content: ImageContent | None) -> None:
-        if content is None or self._wanted is None or self._wanted[0] != content.record.id:
-            return
-        (_, place), self._wanted = self._wanted, None
+        """Look at the place, if this is its image; a person who went elsewhere stays there."""
+        wanted, self._wanted = self._wanted, None
         layer = self._layers.truth
-        if layer is not None and len(place.center) == layer.ndim:
-            look_at(self._viewer, layer, place)
+        if content is None or wanted is None or wanted[0] != content.record.id or layer is None:
+            return
+        if len(wanted[1].center) == layer.ndim:
+            look_at(self._viewer, layer, wanted[1])
 
 
 def look_at(viewer: ViewerModel, layer: Any, place: Place) -> None:
-    """Let a window of a layer fill the canvas, with some room around it."""
+    """Let a window of a layer fill the canvas, or a cell of the grid, with some room around it."""
     middle = layer.data_to_world(place.center)
+    others = viewer.dims.ndim - layer.ndim  # napari counts a layer's axes from the last one
     for axis, at in enumerate(middle[:-2]):
-        viewer.dims.set_point(axis, at)
+        viewer.dims.set_point(others + axis, at)
     scene = viewer.scene
     scene.camera.center = (*scene.camera.center[:-2], *middle[-2:])
     sides = (place.rows[1] - place.rows[0], place.columns[1] - place.columns[0])
     world = [side * scale for side, scale in zip(sides, layer.scale[-2:], strict=True)]
-    room = zip(viewer.canvas.size, world, strict=True)
+    room = zip(room_of(viewer), world, strict=True)
     scene.camera.zoom = SHARE * min(have / max(want, 1e-9) for have, want in room)

@@ -83,6 +83,10 @@ class LabelPart(QWidget):
         self._session.counts_changed.connect(self._on_counts)
         self._update()
 
+    def end(self) -> None:
+        """End what goes on: the dock is going."""
+        self._lists.end()
+
     def _update(self) -> None:
         project = self._session.project
         self._pages.setCurrentIndex(int(project is not None and bool(project.images)))
@@ -136,6 +140,13 @@ class Lists(QWidget):
         key = bench.findChild(PlaceKey)
         if key is not None:
             key.pressed.connect(self._step)
+
+    def end(self) -> None:
+        """End the searches."""
+        for number in range(self._stack.count()):
+            finder = self._stack.widget(number)
+            if isinstance(finder, PlaceFinder):
+                finder.box.drop()
 
     def _step(self, by: int) -> None:
         """Go to the next place of the open list; open the one of what to label where none is."""

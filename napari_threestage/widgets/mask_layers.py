@@ -233,6 +233,12 @@ class MaskLayers(OwnLayers):
         for layer in [*self._masks(), *self._all("wipe")]:
             layer.opacity = opacity
 
+    def show_alone(self, chosen: Column | None) -> None:
+        """Show one mask of the image and hide all others; None: hide all."""
+        with self.at_once():
+            for column in self.columns:
+                see(self.find(*column), column == chosen)
+
     def flip(self, by: int) -> Column | None:
         """Show only the next (1) or previous (-1) mask and return which; None for none.
 
@@ -245,9 +251,7 @@ class MaskLayers(OwnLayers):
         visible = [column for column in columns if self.find(*column).visible]
         at = places.index(visible[-1]) if visible else 0
         chosen = places[(at + by) % len(places)]
-        with self.at_once():
-            for column in columns:
-                see(self.find(*column), column == chosen)
+        self.show_alone(chosen)
         return chosen
 
     # --- layers, one by one -----------------------------------------------------------------------

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTabBar, QVBoxLayout, QWidget
 
 from napari_threestage import results_pages, results_texts
 from napari_threestage.results_pages import JUDGED, PAGES, Choice, make_page
 from napari_threestage.widgets.budget_view import BudgetView
+from napari_threestage.widgets.compare_columns import Column
 from napari_threestage.widgets.controls import button, column, line, note, row
 from napari_threestage.widgets.disclosure import Disclosure
 from napari_threestage.widgets.fields import choice_box, pass_wheel_on
@@ -54,6 +56,7 @@ class ResultsView(QWidget):
         self._about: tuple[Any, ...] = ()  # project, run and other run of what is shown
         self._stages: list[int] = []  # finished ones of that run
         self._strokes = 0  # when it was computed
+        self._changed = ""  # what has changed while the first one is computed
         self._failed = False
         self._empty = note()
         self._empty.setObjectName("results_empty")
@@ -127,11 +130,12 @@ class ResultsView(QWidget):
         project, run = self._session.project, self._session.runs.run
         if project is None or run is None:
             return
-        self._failed, self._strokes = False, self._session.strokes
+        self._failed, self._changed = False, ""
         runs = ["--run", run.id]
         if self._other is not None and self._other != run.id:
             runs = ["--runs", f"{run.id},{self._other}"]
         self.box.ask(["compare", str(project.path), *runs, "--json", "--progress"])
+        self._strokes = self._session.strokes  # with the last one, which is saved first
 
     def show_budget(self) -> None:
         """Open the section about what more labels bring."""
@@ -160,7 +164,7 @@ class ResultsView(QWidget):
             return
 
         def take(stages: list[int]) -> None:
-            if about == self._about:
+            if isalive(self) and about == self._about:
                 self._on_stages(run, stages)
 
         self._session.background(run.finished_stages, take)
@@ -168,22 +172,23 @@ class ResultsView(QWidget):
     def _forget(self, about: tuple[Any, ...]) -> None:
         """Show nothing of another run."""
         self._about, self._document, self._stages, self._failed = about, None, [], False
+        self._changed = ""
         self.box.drop()
         self.box.rest()
         self._show_parts()
 
     def _on_stages(self, run: Run, stages: list[int]) -> None:
         news, self._stages = stages != self._stages, stages
-        if self._document is not None and news and self._last_stage(run) != stages[-1:]:
-            self.box.offer(STAGES_CHANGED)
+        if news and self._last_stage(run) != stages[-1:]:
+            self._on_change(STAGES_CHANGED)
         self._show_parts()
         waiting = self._document is None and not self.box.busy and not self._failed
         if stages and waiting and self.isVisible():
             self.refresh()
 
     def _last_stage(self, run: Run) -> list[int]:
-        """Return the last stage of a run in what is shown."""
-        columns = self._document["columns"]
+        """Return the last stage of a run in what is shown; empty for none."""
+        columns = self._document["columns"] if self._document is not None else []
         return [one["stage"] for one in columns if one["run"] == run.id][-1:]
 
     def _on_project(self) -> None:
@@ -200,12 +205,18 @@ class ResultsView(QWidget):
             self._look()
 
     def _on_counts(self, image_id: str) -> None:
-        if self._document is not None and self._session.strokes != self._strokes:
-            self.box.offer(LABELS_CHANGED)
+        if self._session.strokes != self._strokes:
+            self._on_change(LABELS_CHANGED)
 
     def _on_content(self) -> None:
+        self._on_change(PROJECT_CHANGED)
+
+    def _on_change(self, what: str) -> None:
+        """Say that what is shown is out of date, or keep it in mind until something is shown."""
         if self._document is not None:
-            self.box.offer(PROJECT_CHANGED)
+            self.box.offer(what)
+        elif self.box.busy:
+            self._changed = what
 
     def _on_end(self) -> None:
         self._failed = True
@@ -227,6 +238,10 @@ class ResultsView(QWidget):
             _offer(box, offered)
         self._show_parts()
         self._turn()
+        run = self._session.runs.run
+        seen = run is not None and self._last_stage(run) == self._stages[-1:]
+        if self._changed and not (seen and self._changed == STAGES_CHANGED):
+            self.box.offer(self._changed)
 
     def _show_parts(self) -> None:
         project, run = self._session.project, self._session.runs.run
@@ -262,9 +277,7 @@ class ResultsView(QWidget):
 
     def _use(self, stage: int) -> None:
         """Show the mask of a stage alone, and say where it can be used."""
-        layers = self._bench.layers
-        for mask in layers.columns:
-            layers.find(*mask).visible = mask == ("stage", stage)
+        self._bench.layers.show_alone(Column("stage", stage))
         self._session.say(*results_texts.said_instead(stage))
 
     def _turn(self) -> None:

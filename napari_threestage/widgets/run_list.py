@@ -152,8 +152,10 @@ class RunList:
             self.outdated.emit()
 
     def _leave_deleted(self) -> None:
-        """Look at another run when the one that is looked at is gone."""
-        runs = self._session.runs
+        """Look at another run when the one that is looked at is gone, and at no second one."""
+        runs, second = self._session.runs, self._session.second
+        if second.run is not None and not second.run.path.is_dir():
+            second.compare_with(None)
         if runs.run is not None and not runs.run.path.is_dir():
             runs.find()
 

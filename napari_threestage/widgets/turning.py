@@ -96,6 +96,12 @@ class ImageTurner:
         image_id = content.record.id
         self._loader(lambda: read_both(project, run, second, image_id), show, self._session.fail)
 
+    def _runs_wanted(self) -> tuple[str, str]:
+        """Return the ids of the runs whose masks are looked at; none is its own second one."""
+        run, second = self._session.runs.run, self._session.second.run
+        first = "" if run is None else run.id
+        return first, "" if second is None or second.id == first else second.id
+
     def _loaded(self, content: ImageContent, project: Project, strokes: int) -> None:
         # Meanwhile another image may have been asked for, or another project opened.
         if self._session.project is not project or content.record.id != self._wanted:
@@ -113,6 +119,8 @@ class ImageTurner:
         for problem in content.problems:
             self._session.fail(problem)
         self._session.image_shown.emit(content)
+        if (content.run, content.second_run) != self._runs_wanted():  # others were chosen meanwhile
+            self._read_masks(content)
         self._prefetch()
 
     def _prefetch(self) -> None:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
 from run_helpers import make_run
 
 from napari_threestage.widgets.change_view import ChangeView
+from napari_threestage.widgets.compare_columns import Column
 from napari_threestage.widgets.compare_part import ComparePart
 from napari_threestage.widgets.layer_data import Channel
 from napari_threestage.widgets.layers import ProjectLayers
@@ -37,6 +38,7 @@ class Bench(QObject):
 
     def __init__(self) -> None:
         super().__init__()
+        self.slow: list[Callable[[], None]] | None = None  # work that waits
         self.viewer = ViewerModel()
         self.layers = ProjectLayers(self.viewer)
         self.session = Session(self._work)
@@ -51,7 +53,16 @@ class Bench(QObject):
         done: Callable[[Any], None] = lambda result: None,
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        done(work())
+        if self.slow is None:
+            done(work())
+        else:
+            self.slow.append(lambda: done(work()))
+
+    def finish(self) -> None:
+        """Do all the work that waits."""
+        slow, self.slow = self.slow or [], None
+        for work in slow:
+            work()
 
     def _show(self, content: ImageContent | None) -> None:
         if content is None or self.session.project is None:
@@ -119,6 +130,25 @@ def test_the_confidence_that_was_chosen_is_shown_of_the_next_image_too(
     box.activated.emit(0)
     bench.session.show(second)
     assert bench.layers.find("confidence", 2) is None
+
+
+def test_confidence_that_arrives_late_is_not_shown_of_another_run(
+    bench: Bench, project: Project, qtbot: Any
+) -> None:
+    full, short = with_masks(project, 2), with_masks(project, 1)
+    bench.session.runs.follow(full)
+    part = show(bench, qtbot)
+    box = part.findChild(QComboBox, "confidence")
+    bench.ticked.emit()
+    bench.slow = []
+    box.setCurrentIndex(2)
+    box.activated.emit(2)
+    late, bench.slow = bench.slow, None
+    bench.session.runs.follow(short)
+    bench.slow = late
+    bench.finish()
+    assert bench.layers.columns == [Column("stage", 1)]
+    assert bench.layers.confidence(Column("stage", 2)) is None
 
 
 def test_a_deleted_class_under_the_cursor_is_nothing(

@@ -255,6 +255,16 @@ def test_the_line_of_the_wipe_is_dragged_through_a_stack(person: Any, tmp_path: 
     assert views.mode == OVERLAY and not wiped.visible
 
 
+@pytest.mark.parametrize("mode", [OVERLAY, GRID, WIPE])
+def test_one_mask_is_seen_alone_in_every_view(clerk: Any, project: Project, mode: str) -> None:
+    look(clerk, project, run_with_masks(project, 1))
+    clerk.bench.views.choose(mode)
+    clerk.bench.layers.show_alone(Column("stage", 2))
+    layers = clerk.bench.layers
+    assert [layers.find(*one).visible for one in layers.columns] == [False, True, False]
+    assert clerk.bench.views.mode == (OVERLAY if mode == WIPE else mode)
+
+
 def test_changes_are_those_of_the_masks_that_are_shown(clerk: Any, project: Project) -> None:
     first, second = run_with_masks(project, 1), run_with_masks(project, 2)
     images = look(clerk, project, first)

@@ -301,3 +301,18 @@ def test_a_label_that_is_right_is_noted_and_waits_again_where_that_fails(
     qtbot.mouseClick(right, Qt.MouseButton.LeftButton)
     assert "label_checks.json cannot be read" in heard[0]
     assert widget.view.places.waiting == 2
+
+
+def test_a_search_ends_with_its_dock(person: Any, project: Project, answer: Any) -> None:
+    finished_run(project)
+    called = answer({}, more="exec sleep 600")
+    person.open(project.path)
+    person.dock.open_tab("Label")
+    person.find("label_lists", QTabBar).setCurrentIndex(2)
+    person.wait(lambda: person.find("suspects_start").isEnabled())
+    person.click("suspects_start")
+    person.wait(called.exists)
+    box = person.find("suspects_start").parent()
+    assert box.busy
+    person.viewer.window.remove_dock_widget(person.dock)
+    assert not box.busy

@@ -83,6 +83,12 @@ class Program:
     def work(self) -> None:
         (self._folder / "error").unlink()
 
+    def wait(self) -> None:
+        (self._folder / "wait").touch()
+
+    def go_on(self) -> None:
+        (self._folder / "wait").unlink()
+
     @property
     def typed(self) -> list[str]:
         try:
@@ -100,6 +106,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         f"""#!/bin/sh
 shift 2
 echo "$@" >> {folder}/typed
+while [ -e {folder}/wait ]; do sleep 0.02; done
 if [ -e {folder}/error ]; then echo "error: $(cat {folder}/error)" >&2; exit 1; fi
 cat {folder}/$1.json
 """
@@ -290,6 +297,29 @@ def test_labels_and_stages_that_are_newer_are_told_and_wait_for_the_person(
     bench.session.runs.changed.emit()
     assert hands.text("results_stale") == STAGES_CHANGED
     assert hands.sees(QPushButton, "results_start") and len(program.typed) == 2
+
+
+@pytest.mark.parametrize("what", [LABELS_CHANGED, STAGES_CHANGED, ""])
+def test_what_changes_while_the_first_numbers_are_computed_is_told_with_them(
+    bench: Bench, project: Project, program: Program, hands: Hands, qtbot: Any, what: str
+) -> None:
+    run = trained(project, bench, 1, 2)
+    program.answer("compare", comparison(runs=(run.id,), stages=(1, 2)))
+    program.wait()
+    hands.area.show()
+    qtbot.waitUntil(lambda: len(program.typed) == 1, timeout=SECONDS)
+    if what == LABELS_CHANGED:
+        paint(bench.session, np.s_[:4, :4], 2)
+    elif what == STAGES_CHANGED:
+        finish(run, 3)
+        bench.session.runs.changed.emit()
+    assert not hands.sees(QLabel, "results_stale")
+    program.go_on()
+    hands.wait()
+    assert hands.sees(QTabBar, "results_tabs")
+    assert hands.sees(QLabel, "results_stale") == bool(what)
+    if what:
+        assert hands.text("results_stale") == what and hands.sees(QPushButton, "results_start")
 
 
 def test_another_run_is_asked_for_at_once_and_so_is_a_second_one(
@@ -486,6 +516,11 @@ def test_what_more_labels_bring_is_asked_when_it_is_opened(
     assert hands.text("budget_note").startswith(note)
     assert hands.picture("budget_picture").isVisible()
     bench.session.runs.changed.emit()
+    bench.session.runs.all.refresh()
+    assert not hands.sees(QLabel, "budget_stale")  # they are the same runs
+    make_run(project)
+    bench.session.runs.all.refresh()
+    assert hands.sees(QLabel, "budget_stale")
     assert hands.text("budget_stale") == "Runs have changed since."
 
 

@@ -218,6 +218,7 @@ def test_runs_are_deleted_with_the_one_that_is_shown(
     truth = project.read_labels(next(iter(project.images)))
     desk = open_desk()
     assert desk.session.runs.run.id == latest.id
+    desk.session.second.compare_with(oldest)
     assert "3 runs · 12 MB" in desk.text("runs_total") and desk.cell(0, SIZE) == "4 MB"
     desk.click(0, NAME)
     desk.click(2, NAME, CTRL)
@@ -228,6 +229,7 @@ def test_runs_are_deleted_with_the_one_that_is_shown(
     assert [run.id for run in list_runs(project)] == [middle.id]
     assert desk.text("runs_about").startswith("Up to date")  # which is chosen now
     assert desk.session.runs.run.id == middle.id
+    assert desk.session.second.run is None
     assert desk.table.model().rowCount() == len(desk.listed) == 1
     assert desk.dialog.banner.text == "2 runs were deleted: 8 MB are free again."
     assert np.array_equal(project.read_labels(next(iter(project.images))), truth)

@@ -4,10 +4,10 @@
 
 For each data set and seed the same few images have labels at first.  Three stages are trained and
 scored, a way to pick (`threestage rank --by …`) names the next images, their true masks are
-imported, and so on; every round trains anew.  All ways share the first round.  Rows that are there
-already are kept, so that the command goes on where it was ended.  Printed and drawn is the mIoU on
-the test images over the number of labelled images; with `--held-out` on a part of the training
-images, to choose between ways without the test images.
+imported, and so on; every round trains anew, or, with `--refresh`, from the run before.  All ways
+share the first round.  Rows that are there already are kept, so that the command goes on where it
+was ended.  Printed and drawn is the mIoU on the test images over the number of labelled images;
+with `--held-out` on a part of the training images, to choose between ways without the test images.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_threestage.benchmark.items import DataSet, Item
 
 COLOURS = {"default": "#0072B2", "random": "#6A6A6A", "uncertainty": "#D55E00"}
+REFRESHED = " refreshed"  # behind how images are picked: runs go on from those before
 OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
@@ -57,8 +58,12 @@ class Loop:
     def folder(self) -> Path:
         return self.options.output / "work" / f"{self.data_set.name}-{self.seed}"
 
+    def way(self, by: str) -> str:
+        """Return how images are picked, and whether runs go on from those before."""
+        return f"{by}{REFRESHED}" if self.options.refresh else by
+
     def row(self, by: str, turn: int) -> Path:
-        name = f"{self.data_set.name}-{self.seed}-{by}-{turn}.json"
+        name = f"{self.data_set.name}-{self.seed}-{by.replace(' ', '-')}-{turn}.json"
         return self.options.output / "rows" / name
 
     # --- one after the other ----------------------------------------------------------------------
@@ -83,9 +88,10 @@ class Loop:
 
     def go(self, by: str) -> None:
         """Label what is picked, train, score, for all rounds."""
-        project = self.folder / by
+        way = self.way(by)
+        project = self.folder / way.replace(" ", "-")
         turns = range(1, len(self.options.labelled))
-        if all(self.row(by, turn).exists() for turn in turns):
+        if all(self.row(way, turn).exists() for turn in turns):
             return
         shutil.rmtree(project, ignore_errors=True)
         shutil.copytree(self.folder / "first", project, symlinks=True)
@@ -97,8 +103,8 @@ class Loop:
             names = [one["name"] for one in found["images"]]
             items = {item.name: item for item in self.pool}
             self._label(project, [items[name] for name in names], turn)
-            self._train(project)
-            self._score(project, by, turn, names)
+            self._train(project, refresh=self.options.refresh)
+            self._score(project, way, turn, names)
         if not self.options.keep:
             shutil.rmtree(project)
 
@@ -117,7 +123,10 @@ class Loop:
         given = ("--masks", folder / "masks", "--mask-values", self.data_set.mask_values)
         self._command("import", project, "--images", folder / "images", *(given if masks else ()))
 
-    def _train(self, project: Path) -> None:
+    def _train(self, project: Path, refresh: bool = False) -> None:
+        if refresh:
+            self._command("run", project, "--refresh", "--quiet", document=False)
+            return
         for path in (project / "runs").glob("*"):
             shutil.rmtree(path)
         changes = [part for one in self.options.set for part in ("--set", one)]
@@ -163,6 +172,11 @@ def main() -> None:
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--stages", default="1-3")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
+    add(
+        "--refresh",
+        action="store_true",
+        help="later rounds refresh the run before, in half the steps",
+    )
     add("--held-out", type=float, default=0.0)
     add("--jobs", type=int, default=1, help="trainings at the same time")
     add("--threads", type=int, default=1, help="of each of them")
@@ -207,7 +221,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for data in sorted({row["data"] for row in rows}):
         mine = [row for row in rows if row["data"] == data]
         firsts = [row for row in mine if row["by"] == "first"]
-        ways = [by for by in WAYS if any(row["by"] == by for row in mine)]
+        known = [by + more for by in WAYS for more in ("", REFRESHED)]
+        ways = [by for by in known if any(row["by"] == by for row in mine)]
         by_way = {by: [row for row in mine if row["by"] == by] + firsts for by in ways}
         for by in ways:
             for labelled in sorted({row["labelled"] for row in by_way[by]}):

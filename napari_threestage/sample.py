@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.io import imsave
+from PIL import Image
 
 from napari_threestage.sample_scene import draw_scene, photograph
 
@@ -110,9 +110,9 @@ def _write_images(folder: Path, seeds: Iterable[int], *, with_masks: bool) -> No
     (folder / "masks").mkdir(exist_ok=True)
     for seed in seeds:
         sample = make_sample(seed)
-        imsave(folder / "images" / f"{sample.name}.png", sample.image, check_contrast=False)
+        Image.fromarray(sample.image).save(folder / "images" / f"{sample.name}.png")
         if with_masks:
-            imsave(folder / "masks" / f"{sample.name}.png", sample.mask, check_contrast=False)
+            Image.fromarray(sample.mask).save(folder / "masks" / f"{sample.name}.png")
 
 
 def _is_mixed(mask: npt.NDArray[np.uint8]) -> bool:

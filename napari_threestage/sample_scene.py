@@ -8,8 +8,8 @@ from importlib.resources import as_file, files
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from scipy import ndimage
-from skimage.io import imread
 
 FloatImage = npt.NDArray[np.float64]
 BoolImage = npt.NDArray[np.bool_]
@@ -255,8 +255,8 @@ def _texture(
 @cache
 def _picture(name: str) -> FloatImage:
     # Read from the installed package: `skimage.data.grass()` downloads what it does not find.
-    with as_file(files("skimage.data") / f"{name}.png") as path:
-        return np.asarray(imread(path), dtype=np.float64)
+    with as_file(files("skimage.data") / f"{name}.png") as path, Image.open(path) as picture:
+        return np.asarray(picture, dtype=np.float64)
 
 
 def _blur(region: BoolImage, sigma: float) -> FloatImage:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import skeletonize
 
 from napari_threestage.sample import SAMPLE_CLASSES, SamplePicture
 from napari_threestage.sample_scene import draw_scene
@@ -81,6 +80,8 @@ def _plane(
 
 def _strokes(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Mark each class with a few strokes along the middle of its regions."""
+    from skimage.morphology import skeletonize  # takes as long to import as all else
+
     truth = np.zeros(mask.shape, np.uint8)
     for index in range(len(SAMPLE_CLASSES)):
         region = mask == index

@@ -34,6 +34,7 @@ from qtpy.QtWidgets import (
 from napari_threestage.cli import main as threestage
 from napari_threestage.project import Project
 from napari_threestage.store import ImageArray
+from napari_threestage.widgets.runs_dialog import RunsDialog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,6 +190,8 @@ def states(
     lists.setCurrentIndex(0)
     one.take("37-label-take-over")
     yield "compared"
+    look_after_runs(one)
+    yield "out of date"
     export(one)
     yield "exported"
     one.open(many)
@@ -199,9 +202,23 @@ def states(
     yield "many"
 
 
-def paint(one: Photographer) -> None:
+def look_after_runs(one: Photographer) -> None:
+    """Pictures of a run that is out of date, and of all runs."""
+    paint(one, -2)
+    one.tab("Train")
+    stale = one.dock.findChild(QWidget, "stale_run")
+    one.until(lambda: one.session.runs.all.refresh() or stale.isVisible(), 20)
+    one.take("38-train-out-of-date")
+    one.tab("Compare")
+    one.dock.findChild(QPushButton, "show_runs").click()
+    dialogs = [one for one in QApplication.topLevelWidgets() if isinstance(one, RunsDialog)]
+    one.take("39-runs", dialogs[-1], settle=3)
+    dialogs[-1].close()
+
+
+def paint(one: Photographer, place: int = 8) -> None:
     """Paint some strokes on an image that has no labels."""
-    image_id = list(one.session.project.images)[8]
+    image_id = list(one.session.project.images)[place]
     one.session.show(image_id)
     one.until(lambda: one.session.image_id == image_id)
     layer = one.bench.layers.truth

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from napari_threestage.files import write_json
 from napari_threestage.run_notes import NO_NOTE, read_notes
 from napari_threestage.run_staleness import noted_labels, stale_reasons
-from napari_threestage.run_summaries import summary_of
 from napari_threestage.runs import list_runs
 
 if TYPE_CHECKING:
@@ -87,25 +86,35 @@ def read_rows(project: Project) -> list[RunRow]:
 
 
 def _row(project: Project, run: Run, note: RunNote, noted: Noted, size: int) -> RunRow:
-    summary, inputs = summary_of(run, note), run.inputs
+    inputs, finished = run.inputs, run.finished_stages()
+    miou, on = _score(run, finished[-1]) if finished else (None, "")
     return RunRow(
         run=run.id,
         name=note.name,
         pinned=note.pinned,
-        state=summary.state,
+        state=run.state(),
         kind="baseline" if run.is_baseline else "stages",
         baseline_of=inputs.baseline_of,
         based_on=inputs.based_on,
         refreshes=inputs.refreshes,
         stages=(inputs.first_stage, inputs.last_stage),
-        finished_stages=tuple(run.finished_stages()),
-        miou=summary.miou,
-        on=summary.on,
+        finished_stages=tuple(finished),
+        miou=miou,
+        on=on,
         bytes=size,
         labelled_images=len(inputs.labels),
         labelled_pixels=sum(inputs.pixels.values()),
         stale=tuple(stale_reasons(project, run, noted)),
     )
+
+
+def _score(run: Run, stage: int) -> tuple[float | None, str]:
+    try:
+        metrics = json.loads((run.stage_path(stage) / "metrics.json").read_text())
+        on = "validation" if "validation" in metrics else "labelled"
+        return metrics[on]["miou"], on
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, ""
 
 
 def _sizes(project: Project, runs: Sequence[Run]) -> dict[str, int]:

@@ -12,7 +12,7 @@ import pytest
 from napari_threestage.config import load_config
 from napari_threestage.errors import ConfigError, ProjectError
 from napari_threestage.run_notes import RunNote, forget_notes, read_notes, set_note, title
-from napari_threestage.run_summaries import run_summaries
+from napari_threestage.run_upkeep import read_rows
 from napari_threestage.runs import Run, RunInputs, find_run
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ def test_a_run_is_called_and_found_by_its_name(small_project: Project, runs: lis
     assert notes == {first.id: RunNote("before the strokes", pinned=True)}
     assert [title(run, notes) for run in runs] == ["before the strokes", second.id]
     assert find_run(small_project, "Before the strokes").id == first.id
-    latest, earlier = run_summaries(small_project)
-    assert earlier.sentence == "before the strokes · pinned · interrupted · 0 stages"
-    assert latest.sentence == f"{second.id} · interrupted · 0 stages"
+    rows = [(row.run, row.name, row.pinned) for row in read_rows(small_project)]
+    assert rows == [(second.id, "", False), (first.id, "before the strokes", True)]
     set_note(small_project, first.id, name=" ")
     assert read_notes(small_project)[first.id] == RunNote("", pinned=True)
     with pytest.raises(ProjectError, match="has no run before the strokes"):
@@ -100,7 +99,6 @@ def test_a_damaged_file_is_a_sentence_and_stays(
             act()
     assert file.read_text() == content
     assert find_run(small_project, runs[0].id).id == runs[0].id
-    assert [one.run.id for one in run_summaries(small_project)] == [runs[1].id, runs[0].id]
 
 
 def test_what_is_not_known_here_is_kept(

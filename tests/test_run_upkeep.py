@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -210,6 +211,14 @@ def test_rows_say_all_that_is_known(project: Project, monkeypatch: pytest.Monkey
     (project.path / ".run_sizes.json").write_text("{")
     monkeypatch.undo()
     assert {one.run: one.bytes for one in read_rows(project)} == sizes
+
+
+def test_scores_are_of_validation_images_where_there_are_some(project: Project) -> None:
+    file = make_run(project, stages=(1,)).stage_path(1) / "metrics.json"
+    file.write_text(json.dumps({"labelled": {"miou": 0.5}, "validation": {"miou": 0.25}}))
+    assert [(row.miou, row.on) for row in read_rows(project)] == [(0.25, "validation")]
+    file.write_text("{")
+    assert [(row.miou, row.on) for row in read_rows(project)] == [(None, "")]
 
 
 def test_a_baseline_is_never_the_latest_run_nor_shown_in_images(project: Project) -> None:

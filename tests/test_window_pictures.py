@@ -1,8 +1,7 @@
-"""Samples of a run in training as pictures, and its line among the runs."""
+"""Samples of a run in training as pictures."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 from napari_threestage.config import Config
 from napari_threestage.events import Sampled
-from napari_threestage.run_summaries import run_summaries
 from napari_threestage.runs import Run, RunInputs
 from napari_threestage.window_pictures import (
     OUTLINE,
@@ -125,18 +123,3 @@ def test_sizes_masks_and_outlines() -> None:
     assert drawn[0, 0].tolist() == [100] * 3 and drawn[0, 1].tolist() == [160, 40, 40]
     labels = np.array([[1, 1, 2], [1, 1, 2]])
     assert outline(labels).tolist() == [[False, True, False]] * 2
-
-
-def test_runs_have_a_line_each_the_latest_first(small_project: Project) -> None:
-    first, second = make_run(small_project, {}), make_run(small_project, {})
-    folder = first.stage_path(1)
-    folder.mkdir()
-    scores = {"labelled": {"miou": 0.5}, "validation": {"miou": 0.25}}
-    (folder / "metrics.json").write_text(json.dumps(scores))
-    latest, oldest = run_summaries(small_project)
-    assert (latest.run.id, oldest.run.id) == (second.id, first.id)
-    assert (oldest.miou, oldest.on, oldest.stages) == (0.25, "validation", 1)
-    assert oldest.sentence == f"{first.id} · interrupted · 1 stage · mIoU 25.0 %"
-    assert latest.sentence == f"{second.id} · interrupted · 0 stages"
-    (folder / "metrics.json").write_text("{")
-    assert run_summaries(small_project)[1].miou is None

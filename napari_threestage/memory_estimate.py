@@ -115,6 +115,10 @@ def estimate_memory(
         config.precision == "auto" and device_kind == "cuda"
     )
     moments = [_training(config, spec, n_classes, half) for spec in table]
+    if device_kind == "cuda" and config.cuda_graphs:  # they keep what samples cannot use then
+        window = config.live.window**2 if config.live.images else 0
+        tiles = _tiles(config, window, n_channels, n_classes, device_kind)
+        moments = [{**moment, "tiles": tiles} for moment in moments]
     everything = list(project.images.values())  # those for validation are predicted too
     moments.append(_predicting(config, everything, n_channels, n_classes, device_kind))
     peak = max(moments, key=lambda parts: sum(parts.values()))
@@ -199,16 +203,20 @@ def _predicting(
     device_kind: str,
 ) -> dict[str, int]:
     """Return what the largest tile needs, and the masks of the largest stack."""
+    pixels = max((_tile_pixels(record, config, device_kind) for record in records), default=0)
+    stack = max((prod(record.label_shape) for record in records), default=0)
+    return {
+        "networks": FLOAT * segmenter_parameters(config.network, n_classes),
+        "tiles": _tiles(config, pixels, n_channels, n_classes, device_kind) + MASKS * stack,
+    }
+
+
+def _tiles(config: Config, pixels: int, n_channels: int, n_classes: int, device_kind: str) -> int:
+    """Return what predicting so many pixels at once needs."""
     tile: float = _known(config.network).activations[config.network.output_stride].tile
     tile *= HALF if device_kind == "cuda" else 1
     logits = TILE_LOGITS * min(config.inference.n_passes, 2) * n_classes
-    pixels = max((_tile_pixels(record, config, device_kind) for record in records), default=0)
-    stack = max((prod(record.label_shape) for record in records), default=0)
-    needed = int(pixels * (tile + FLOAT * (TILE_IMAGES * n_channels + logits)))
-    return {
-        "networks": FLOAT * segmenter_parameters(config.network, n_classes),
-        "tiles": needed + MASKS * stack,
-    }
+    return int(pixels * (tile + FLOAT * (TILE_IMAGES * n_channels + logits)))
 
 
 def _tile_pixels(record: ImageRecord, config: Config, device_kind: str) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_threestage.config import Config
 
 FILE = "economy.json"
+LAUNCHED = "the GPU's kernels are launched one by one"
 SMALLEST_CROP = 64
 SHRINK = 3 / 4
 
@@ -31,6 +32,8 @@ class Economy:
 
     Attributes
     ----------
+    graphs
+        Passes are replayed as CUDA graphs, each of which keeps its memory, where that is possible.
     host_images
         Images stay in the host's memory, even where the device's could hold them.
     half
@@ -45,6 +48,7 @@ class Economy:
         Smaller crops than the recipe's.
     """
 
+    graphs: bool = True
     host_images: bool = False
     half: bool = False
     recompute: bool = False
@@ -68,6 +72,7 @@ def next_economy(
     device: torch.device,
     n_crops: int,
     holds_images: bool = False,
+    replays: bool = False,
 ) -> tuple[Economy, str] | None:
     """Return the next way to save memory and what it does, for people; None if there is none.
 
@@ -77,7 +82,11 @@ def next_economy(
         Crops that the student sees in a step.
     holds_images
         Whether the images are in the device's memory.
+    replays
+        Whether there are CUDA graphs.
     """
+    if replays and now.graphs:
+        return replace(now, graphs=False), LAUNCHED
     if holds_images and not now.host_images:
         return replace(now, host_images=True), "the images stay in main memory"
     if not now.half and config.precision == "float32" and device.type == "cuda":

@@ -96,6 +96,9 @@ class StageTrainer:
         self.spec, self.config, self.device, self.seed = spec, config, device, seed
         self.workers = workers or Workers()
         self.step = 0
+        if config.network.batch_norm == "frozen":  # the teacher's, too
+            *backbone, _ = network.segmenter.blocks
+            freeze_batch_norm(nn.ModuleList(backbone))
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.teacher = Teacher(
             self.network.segmenter, config.teacher, warm=spec.start_from is not None
@@ -103,7 +106,7 @@ class StageTrainer:
         self._make_targets = TargetMaker(spec, config, self.teacher, device, seed, self.workers)
         self._samples = samples
         self.class_weight = self._class_weight()
-        self._set_train_mode()
+        self.network.train()
         if not config.loss.pseudo:
             self.network.own_blocks.requires_grad_(False)  # they are not used
         self._student = self.workers.wrap(self.network)
@@ -111,6 +114,7 @@ class StageTrainer:
             _compile(self._student)
             _compile(self.teacher.network)
         self.optimiser = Optimiser(config, self.network)
+        self._passes: Passes | None = None
         self._feed: Feed[Drawn] | None = None
         self._planes: Planes | None = None
         self.use(economy or Economy())
@@ -147,19 +151,22 @@ class StageTrainer:
     def _choose_passes(self) -> Passes:
         """Replay graphs where nothing is in their way."""
         config, economy = self.config, self.economy
-        wanted = config.cuda_graphs and not config.compile and self.device.type == "cuda"
+        wanted = config.cuda_graphs and economy.graphs and not config.compile
         # The gradient of a graph is written over the one before; threads that copy images meanwhile
         # would disturb its capture.
-        possible = economy.parts == 1 and not economy.recompute and self.holds_images
+        alike = economy.parts == 1 and not economy.recompute
+        possible = self.device.type == "cuda" and alike and self.holds_images
         rest = self.teacher.network, self.precision, self.device
         if wanted and possible and isinstance(self._student, TwoBranchNetwork):
             return ReplayedPasses(self._student, *rest)
         return Passes(self._student, *rest)  # a compiled one, or a share of several processes
 
     def close(self) -> None:
-        """End what works beside the steps."""
+        """End what works beside the steps, and give back what only they need."""
         if self._feed is not None:
             self._feed.close()
+        if self._passes is not None:
+            self._passes.close()
 
     @property
     def done(self) -> bool:
@@ -182,6 +189,11 @@ class StageTrainer:
         return isinstance(self._planes, DevicePlanes)
 
     @property
+    def replays(self) -> bool:
+        """Whether passes are CUDA graphs, which keep memory."""
+        return isinstance(self._passes, ReplayedPasses)
+
+    @property
     def images_per_step(self) -> int:
         """Crops that the student sees in a step, in all processes."""
         return student_crops(self.config, self.spec)
@@ -192,7 +204,7 @@ class StageTrainer:
         A step that fails for want of memory has changed no weight and can be made again; only
         the statistics of batch norm have seen its crops then.
         """
-        assert self._feed is not None and self._planes is not None
+        assert self._feed is not None and self._planes is not None and self._passes is not None
         with record_function("threestage::draw"):
             drawn = self._feed(self.step)
         with record_function("threestage::crops"):
@@ -200,7 +212,7 @@ class StageTrainer:
         parts = self.economy.parts
         targets = self._make_targets(batch, drawn, self.step, self._passes, parts)
         self.optimiser.begin(self.step, self.spec.steps)
-        losses = self._learn(targets)
+        losses = self._learn(targets, self._passes)
         with record_function("threestage::optimiser"):
             self.optimiser.step()
         self.step += 1
@@ -230,7 +242,7 @@ class StageTrainer:
             self.use(economy)
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def _learn(self, targets: Targets) -> dict[str, Tensor]:
+    def _learn(self, targets: Targets, passes: Passes) -> dict[str, Tensor]:
         """Add up the gradients of all parts of the step; return its losses."""
         whole = (targets.truth, targets.teacher, targets.pseudo)
         counts = self.workers.total(torch.stack([count_valid(one) for one in whole]))
@@ -243,7 +255,7 @@ class StageTrainer:
             if self.config.augment.feature_view:
                 dropout = FeatureDropout(part.weak, generator)
             with record_function("threestage::student"):
-                logits, branch = self._passes.student(part.images, wants_branch, dropout)
+                logits, branch = passes.student(part.images, wants_branch, dropout)
             with record_function("threestage::losses"):
                 total, losses = self._losses(part, logits, branch, Counts(*counts), len(parts))
             with record_function("threestage::backward"):
@@ -318,12 +330,6 @@ class StageTrainer:
         """λ1 with its ramp."""
         loss = self.config.loss
         return loss.consistency * consistency_ramp(self.step, self.spec.steps, loss.ramp_up)
-
-    def _set_train_mode(self) -> None:
-        self.network.train()
-        if self.config.network.batch_norm == "frozen":
-            *backbone, _ = self.network.segmenter.blocks
-            freeze_batch_norm(nn.ModuleList(backbone))
 
     def _class_weight(self) -> Tensor | None:
         """Return the weights (K,) of the classes in L_seg, if the recipe wants some."""

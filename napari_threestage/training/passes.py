@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_threestage.training.adversarial import worst_change
+from napari_threestage.training.economy import free_memory
 from napari_threestage.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class Passes:
             logits: Tensor = self._teacher(images)
         return logits
 
+    def close(self) -> None:
+        """Give back what is kept for the next pass."""
+
     def worst_change(self, images: Tensor, soft: Tensor, begin: Tensor, radius: float) -> Tensor:
         """Return what `adversarial.worst_change` does of the teacher, valid until the next call."""
         with autocast(self.precision, self.device):
@@ -117,11 +121,19 @@ class ReplayedPasses(Passes):
         replay = self._graph(key, lambda: self._capture(change, images, soft, begin))
         return change(images, soft, begin) if replay is None else replay(images, soft, begin)[0]
 
+    def close(self) -> None:
+        """Give back the graphs' memory, where the gradients are too; torch holds it in circles."""
+        self._graphs.clear()
+        for parameter in self._network.parameters():
+            parameter.grad = None
+        free_memory(self.device)
+
     def _graph(self, key: tuple[object, ...], capture: Callable[[], Replay]) -> Replay | None:
         """Return what replays a pass; None where it could not be captured."""
         if key not in self._graphs:
             try:
-                self._graphs[key] = capture()
+                with torch.cuda.device(self.device):  # whose streams a capture takes
+                    self._graphs[key] = capture()
             except RuntimeError:  # too little memory, or something that no graph can hold
                 self._graphs[key] = None
                 torch.cuda.empty_cache()

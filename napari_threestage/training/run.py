@@ -37,6 +37,7 @@ from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoi
 from napari_threestage.training.control import Control
 from napari_threestage.training.data import SampleSet, present_truth
 from napari_threestage.training.economy import (
+    LAUNCHED,
     free_memory,
     is_out_of_memory,
     keep_economy,
@@ -234,8 +235,7 @@ class _Execution:
             trainer.load_state(state)
             self.economy = trainer.economy
         self.emit(StageStarted(stage=spec.number, steps=spec.steps, step=trainer.step))
-        if self.live:
-            self.live.look(trainer)
+        self._look(trainer)
         self.meter.start(spec, trainer.step)
         saved = self.control.clock()
         while not trainer.done:
@@ -254,11 +254,10 @@ class _Execution:
             event = self.meter.add(losses, trainer) if self.workers.leads else None
             if event is not None:
                 self.emit(event)
-            if self.live and not trainer.done:
-                self.live.look_when_due(trainer)
+            if not trainer.done:
+                self._look(trainer, when_due=True)
         trainer.close()
-        if self.live:
-            self.live.look(trainer)
+        self._look(trainer)
         if self.workers.leads:
             keep_economy(self.run.stage_path(spec.number), trainer.economy)
             if trainer.averaged and spec.number == self.inputs.last_stage:
@@ -286,6 +285,7 @@ class _Execution:
                     self.device,
                     trainer.images_per_step,
                     trainer.holds_images,
+                    trainer.replays,
                 )
                 if found is None:
                     raise
@@ -295,6 +295,24 @@ class _Execution:
             trainer.use(self.economy)
             place = f"stage {trainer.spec.number}, step {trainer.step}"
             self.emit(Warned(message=f"Memory is too small for {place}. From now on {what}."))
+
+    def _look(self, trainer: StageTrainer, *, when_due: bool = False) -> None:
+        """Predict the samples; a training that has no memory for them goes on without."""
+        if self.live is None:
+            return
+        try:
+            (self.live.look_when_due if when_due else self.live.look)(trainer)
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        free_memory(self.device)
+        if trainer.replays:
+            self.economy, what = replace(trainer.economy, graphs=False), LAUNCHED
+            trainer.use(self.economy)
+        else:
+            self.live, what = None, "there are none"
+        self.emit(Warned(message=f"Memory is too small for samples. From now on {what}."))
 
     def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:
         """Build f as it starts, with this stage's second branch."""

@@ -109,15 +109,16 @@ class _Rotation(nn.Module):
     def __init__(self, rope: nn.Module) -> None:
         super().__init__()
         self._rope: Any = rope
-        self._known: tuple[Any, Tensor] | None = None
+        # All are kept: a CUDA graph may have taken down where one of them is.
+        self._known: dict[tuple[Any, ...], Tensor] = {}
 
     def forward(self, height: int, width: int) -> Tensor:
         """Return the rotations (h · w, 2 · channels of a head)."""
         key = height, width, self._rope.periods.device
-        if self._known is None or self._known[0] != key:
+        if key not in self._known:
             with torch.inference_mode(False), torch.no_grad():  # good for training too
-                self._known = key, self._rope.get_embed(shape=[height, width])
-        return self._known[1]
+                self._known[key] = self._rope.get_embed(shape=[height, width])
+        return self._known[key]
 
 
 class _OnChannels(nn.Module):

@@ -27,7 +27,8 @@ class BudgetView(QWidget):
         super().__init__(parent)
         self._session = bench.session
         self._told = self._failed = False
-        self._counted: set[tuple[str, str]] | None = None  # the runs that it was computed from
+        self._counted: set[str] | None = None  # the finished runs that it was computed from
+        self._outdated = False
         self.box = RefreshBox(self._session, "budget", "The estimate", self.refresh, bench)
         self.box.finished.connect(self._show)
         self.box.ended.connect(self._on_end)
@@ -46,7 +47,8 @@ class BudgetView(QWidget):
         """Compute it anew."""
         project = self._session.project
         if project is not None:
-            self._failed, self._counted = False, None
+            self._failed = self._outdated = False
+            self._counted = None
             self._session.runs.all.refresh()
             self.box.ask(["budget", str(project.path), "--json"])
 
@@ -73,10 +75,15 @@ class BudgetView(QWidget):
             self._session.runs.all.look()
 
     def _on_runs(self) -> None:
-        now = {(row.run, row.state) for row in self._session.runs.all.rows}
+        rows = self._session.runs.all.rows
+        now = {row.run for row in rows if row.stages[1] in row.finished_stages}
         if self._counted is None:
             self._counted = now
-        elif self._told and now != self._counted:
+        self._outdated = now != self._counted
+        self._say_outdated()
+
+    def _say_outdated(self) -> None:
+        if self._told and self._outdated and not self.box.busy:
             self.box.offer(STALE)
 
     def _on_end(self) -> None:
@@ -87,3 +94,4 @@ class BudgetView(QWidget):
         self._told = True
         self._page.show_page(budget_page(document))
         self._page.show()
+        self._say_outdated()

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_threestage.widgets.compare_columns import columns_of, mask_of
 from napari_threestage.widgets.controls import column, heading, note
 from napari_threestage.widgets.listening import listen
+from napari_threestage.widgets.mask_layers import is_empty
 
 if TYPE_CHECKING:
     from napari_threestage.widgets.workbench import Workbench
@@ -28,26 +29,14 @@ class CursorBox(QWidget):
         self._text.setMinimumHeight(72)
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setLayout(column(heading("Under the cursor"), self._text))
-        self._position: tuple[float, ...] = ()
-        session = bench.session
-        listen(
-            self,
-            (bench.ticked, self.sync),
-            (session.image_shown, self._on_image),
-            (session.masks_read, self._on_image),
-            (session.counts_changed, self._on_image),
-        )
+        listen(self, (bench.ticked, self.sync))
 
     def sync(self) -> None:
-        """Follow the mouse, while anybody sees it."""
-        position = tuple(self._bench.viewer.cursor.position)
-        if self.isVisible() and position != self._position:
-            self._position = position
-            self._text.setText(self.describe(position))
-
-    def _on_image(self, what: object) -> None:
-        """There is something else under the mouse, which has not moved: look anew."""
-        self._position = ()
+        """Say what is under the mouse, while anybody sees it; that may change while it rests."""
+        if self.isVisible():
+            text = self.describe(tuple(self._bench.viewer.cursor.position))
+            if text != self._text.text():
+                self._text.setText(text)
 
     def describe(self, position: tuple[float, ...]) -> str:
         """Return what is known of a place in the world."""
@@ -63,7 +52,8 @@ class CursorBox(QWidget):
         lines = [("Painted", int(content.editor.truth[place]), "")]
         for one in columns_of(content):
             mask, shown = mask_of(content, one), self._bench.layers.confidence(one)
-            sure = f" {int(shown.data[place]) / 2.55:.0f} %" if shown is not None else ""
+            known = shown is not None and not is_empty(shown)
+            sure = f" {int(shown.data[place]) / 2.55:.0f} %" if known else ""
             if mask is not None:
                 lines.append((self._bench.layers.title(one), int(mask[place]), sure))
         return "<br>".join(self._line(*entry) for entry in lines)

@@ -37,7 +37,8 @@ class Jump(QObject):
     def to(self, image_id: str, place: Place | None = None) -> None:
         """Show an image and, where one is given, a window of it."""
         self._wanted = None if place is None else (image_id, place)
-        if image_id == self._session.image_id and not self._session.unshown:
+        shown = self._session.image_id == self._session.wanted  # and no other one is on its way
+        if shown and image_id == self._session.image_id and not self._session.unshown:
             self._arrive(self._session.content)
         else:
             self._session.show(image_id)

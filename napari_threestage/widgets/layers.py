@@ -63,6 +63,7 @@ class ProjectLayers(MaskLayers):
             self._clear("region")
             for layer in self.all_of(*CONFIDENCES):  # until those of this image are read
                 replace_values(layer, np.zeros(shape, np.uint8))
+                layer.metadata[OURS]["empty"] = True
             self._show_image(content, kind)
             self._show_masks(content)
             self._show_truth(content, editable)
@@ -121,6 +122,7 @@ class ProjectLayers(MaskLayers):
             if values is not None and layer is not None:
                 replace_values(layer, values)
                 rescale(layer, content.pixels.array)
+                layer.metadata[OURS]["empty"] = False
             elif values is not None:
                 self._add_confidence(content, column, values)
 

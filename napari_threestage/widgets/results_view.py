@@ -56,7 +56,8 @@ class ResultsView(QWidget):
         self._about: tuple[Any, ...] = ()  # project, run and other run of what is shown
         self._stages: list[int] = []  # finished ones of that run
         self._strokes = 0  # when it was computed
-        self._changed = ""  # what has changed while the first one is computed
+        self._changed: set[str] = set()  # since then
+        self._before: set[str] = set()  # the same, while it is computed anew
         self._failed = False
         self._empty = note()
         self._empty.setObjectName("results_empty")
@@ -130,12 +131,13 @@ class ResultsView(QWidget):
         project, run = self._session.project, self._session.runs.run
         if project is None or run is None:
             return
-        self._failed, self._changed = False, ""
+        self._session.fold()
+        self._failed, self._strokes = False, self._session.strokes
+        self._before, self._changed = self._changed, set()
         runs = ["--run", run.id]
         if self._other is not None and self._other != run.id:
             runs = ["--runs", f"{run.id},{self._other}"]
         self.box.ask(["compare", str(project.path), *runs, "--json", "--progress"])
-        self._strokes = self._session.strokes  # with the last one, which is saved first
 
     def show_budget(self) -> None:
         """Open the section about what more labels bring."""
@@ -172,7 +174,7 @@ class ResultsView(QWidget):
     def _forget(self, about: tuple[Any, ...]) -> None:
         """Show nothing of another run."""
         self._about, self._document, self._stages, self._failed = about, None, [], False
-        self._changed = ""
+        self._changed, self._before = set(), set()
         self.box.drop()
         self.box.rest()
         self._show_parts()
@@ -212,15 +214,24 @@ class ResultsView(QWidget):
         self._on_change(PROJECT_CHANGED)
 
     def _on_change(self, what: str) -> None:
-        """Say that what is shown is out of date, or keep it in mind until something is shown."""
-        if self._document is not None:
-            self.box.offer(what)
-        elif self.box.busy:
-            self._changed = what
+        """Keep in mind what changes, and say it as soon as something is shown and up to that."""
+        if self._document is not None or self.box.busy:
+            self._changed.add(what)
+        if not self.box.busy:
+            self._say_changes()
+
+    def _say_changes(self) -> None:
+        for what in (PROJECT_CHANGED, LABELS_CHANGED, STAGES_CHANGED):
+            if what in self._changed:
+                self.box.offer(what)
+                return
 
     def _on_end(self) -> None:
         self._failed = True
+        self._changed |= self._before
         self.box.offer()
+        if self._document is not None:
+            self._say_changes()
         self._show_parts()
 
     # --- what is shown --------------------------------------------------------------------------
@@ -239,9 +250,9 @@ class ResultsView(QWidget):
         self._show_parts()
         self._turn()
         run = self._session.runs.run
-        seen = run is not None and self._last_stage(run) == self._stages[-1:]
-        if self._changed and not (seen and self._changed == STAGES_CHANGED):
-            self.box.offer(self._changed)
+        if run is not None and self._last_stage(run) == self._stages[-1:]:
+            self._changed.discard(STAGES_CHANGED)
+        self._say_changes()
 
     def _show_parts(self) -> None:
         project, run = self._session.project, self._session.runs.run

@@ -214,6 +214,11 @@ class Session:
         self._turner.step(by)
 
     @property
+    def wanted(self) -> str:
+        """The image that was asked for last; it may still be read."""
+        return self._turner.wanted
+
+    @property
     def unshown(self) -> str:
         """The image that was asked for last, when it could not be read."""
         return self._turner.unshown

@@ -33,6 +33,11 @@ class ImageTurner:
         self._wanted = ""
         self.unshown = ""  # the image that was asked for last, when it could not be read
 
+    @property
+    def wanted(self) -> str:
+        """The image that was asked for last; it may still be read."""
+        return self._wanted
+
     def forget(self) -> None:
         """Show no image any more."""
         self._wanted = self.unshown = ""

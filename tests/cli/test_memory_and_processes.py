@@ -62,6 +62,21 @@ def test_a_run_that_goes_on_remembers_how_it_saved_memory(
     assert not [event for event in events_of(project) if "Memory is" in event.get("message", "")]
 
 
+def test_samples_that_do_not_fit_are_given_up_and_the_run_goes_on(
+    project: Path, threestage: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("napari_threestage.training.live.predict_plane", out_of_memory)
+    assert threestage("run", project, *TINY).code == 0
+    warnings = [event["message"] for event in events_of(project) if event["event"] == "warning"]
+    assert [said for said in warnings if "too small for samples" in said] == [
+        "Memory is too small for samples. From now on there are none."
+    ]
+    assert latest(project).state() == "finished"
+
+
 def test_a_run_that_fits_in_no_way_ends_with_a_sentence(
     project: Path, threestage: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:

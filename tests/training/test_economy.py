@@ -183,11 +183,14 @@ def test_all_memory_of_the_optimiser_is_there_before_the_first_step() -> None:
         assert torch.equal(ours, theirs)
 
 
-def test_images_leave_the_device_first() -> None:
+def test_graphs_go_first_and_then_images_leave_the_device() -> None:
     config = load_config("quick")
-    found = next_economy(Economy(), config, CUDA, 8, holds_images=True)
+    first = next_economy(Economy(), config, CUDA, 8, holds_images=True, replays=True)
+    assert first is not None
+    assert first[0] == Economy(graphs=False)
+    found = next_economy(first[0], config, CUDA, 8, holds_images=True)
     assert found is not None
-    assert found[0] == Economy(host_images=True)
+    assert found[0] == Economy(graphs=False, host_images=True)
     again = next_economy(found[0], config, CUDA, 8, holds_images=False)
     assert again is not None
     assert again[0].recompute

@@ -24,6 +24,7 @@ from trainer_helpers import (
 )
 
 from napari_threestage.training import drawing, loop
+from napari_threestage.training.batch_norm import FrozenBatchNorm
 from napari_threestage.training.batches import Sample
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_threestage.training.losses import IGNORE
@@ -291,6 +292,8 @@ def test_frozen_batch_norm_stays_as_it_is_but_conv6_learns_its_own(frozen: bool)
     same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     assert same == [frozen] * 3 + [False]
     assert own[0].weight.grad is not None
+    teachers = norms(trainer.teacher.network)  # what it is asked for may need a gradient too
+    assert [isinstance(norm, FrozenBatchNorm) for norm in teachers] == [frozen] * 3
 
 
 def test_the_backbone_learns_at_its_share_of_the_rate_and_all_else_at_the_whole() -> None:

@@ -9,12 +9,13 @@ import pytest
 from napari.components import ViewerModel
 from napari_helpers import make_project
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton
 from run_helpers import make_run
 
 from napari_threestage.widgets.change_view import ChangeView
 from napari_threestage.widgets.compare_columns import Column
 from napari_threestage.widgets.compare_part import ComparePart
+from napari_threestage.widgets.cursor_box import CursorBox
 from napari_threestage.widgets.layer_data import Channel
 from napari_threestage.widgets.layers import ProjectLayers
 from napari_threestage.widgets.session import Session
@@ -149,6 +150,34 @@ def test_confidence_that_arrives_late_is_not_shown_of_another_run(
     bench.finish()
     assert bench.layers.columns == [Column("stage", 1)]
     assert bench.layers.confidence(Column("stage", 2)) is None
+
+
+def test_a_resting_cursor_tells_of_the_next_image_once_its_confidence_is_there(
+    bench: Bench, project: Project, qtbot: Any
+) -> None:
+    bench.session.runs.follow(with_masks(project, 1))
+    part = show(bench, qtbot)
+    bench.ticked.emit()
+    box = part.findChild(QComboBox, "confidence")
+    box.setCurrentIndex(1)
+    box.activated.emit(1)
+    bench.viewer.cursor.position = (5.0, 5.0)
+
+    def told() -> str:
+        bench.ticked.emit()
+        return str(part.findChild(CursorBox).findChildren(QLabel)[-1].text())
+
+    assert "20 %" in told()
+    bench.slow = []
+    second = list(project.images)[1]
+    bench.session.show(second)
+    waiting, bench.slow = bench.slow, []
+    for work in waiting:  # the image, and then what is asked for with it
+        work()
+    assert bench.session.image_id == second
+    assert "Stage 1" in told() and "%" not in told()
+    bench.finish()
+    assert "40 %" in told()
 
 
 def test_a_deleted_class_under_the_cursor_is_nothing(

@@ -54,6 +54,18 @@ def test_a_jump_that_a_person_has_left_again_moves_nothing(person: Any, tmp_path
     assert person.viewer.scene.camera.center[-2:] == pytest.approx((31.5, 31.5))
 
 
+def test_a_jump_within_the_image_calls_another_one_off(person: Any, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p")
+    first, *_ = project.images
+    person.open(tmp_path / "p")
+    person.session.step(1)
+    place = Place((), (40, 60), (8, 20))
+    person.bench.jump.to(first, place)
+    person.wait(lambda: person.session.wanted == person.session.image_id)
+    assert person.session.image_id == first
+    person.wait(lambda: person.viewer.scene.camera.center[-2:] == pytest.approx(place.center))
+
+
 def test_a_jump_fills_a_cell_where_masks_lie_side_by_side(person: Any, tmp_path: Path) -> None:
     project = make_project(tmp_path / "p")
     run = make_run(project)

@@ -322,6 +322,49 @@ def test_what_changes_while_the_first_numbers_are_computed_is_told_with_them(
         assert hands.text("results_stale") == what and hands.sees(QPushButton, "results_start")
 
 
+def test_of_what_changed_only_that_is_told_which_the_numbers_lack(
+    bench: Bench, project: Project, program: Program, hands: Hands, qtbot: Any
+) -> None:
+    run = trained(project, bench, 1)
+    program.answer("compare", comparison(runs=(run.id,), stages=(1,)))
+    hands.look()
+
+    def refresh_while(*, stage: int, painted: bool) -> None:
+        known = len(program.typed)
+        stages = tuple(range(1, stage + 1))
+        program.answer("compare", comparison(runs=(run.id,), stages=stages))
+        program.wait()
+        hands.view.refresh()
+        qtbot.waitUntil(lambda: len(program.typed) > known, timeout=SECONDS)
+        if painted:
+            paint(bench.session, np.s_[:4, :4], 2)
+        finish(run, stage)
+        bench.session.runs.changed.emit()
+        program.go_on()
+        hands.wait()
+
+    refresh_while(stage=2, painted=False)  # the numbers have this stage
+    assert not hands.sees(QLabel, "results_stale")
+    refresh_while(stage=3, painted=True)
+    assert hands.text("results_stale") == LABELS_CHANGED and hands.sees(QLabel, "results_stale")
+    assert bench.session.content is not None
+    bench.session.content.editor.truth[8:12, 8:12] = 2  # not taken notice of yet
+    hands.view.refresh()
+    hands.wait()
+    assert not hands.sees(QLabel, "results_stale")
+
+
+def test_what_is_out_of_date_stays_so_when_the_command_fails(
+    bench: Bench, project: Project, program: Program, hands: Hands
+) -> None:
+    trained(project, bench, 1)
+    hands.look()
+    paint(bench.session, np.s_[:4, :4], 2)
+    program.fail("A mask is damaged. Restore a copy.")
+    hands.click("results_start")
+    assert hands.text("results_stale") == LABELS_CHANGED and hands.sees(QLabel, "results_stale")
+
+
 def test_another_run_is_asked_for_at_once_and_so_is_a_second_one(
     bench: Bench, project: Project, program: Program, hands: Hands
 ) -> None:
@@ -518,10 +561,27 @@ def test_what_more_labels_bring_is_asked_when_it_is_opened(
     bench.session.runs.changed.emit()
     bench.session.runs.all.refresh()
     assert not hands.sees(QLabel, "budget_stale")  # they are the same runs
-    make_run(project)
+    make_run(project)  # which has no end yet
+    bench.session.runs.all.refresh()
+    assert not hands.sees(QLabel, "budget_stale")
+    finish(make_run(project), 1, 2, 3)
     bench.session.runs.all.refresh()
     assert hands.sees(QLabel, "budget_stale")
     assert hands.text("budget_stale") == "Runs have changed since."
+
+
+def test_a_run_that_ends_while_the_budget_is_computed_is_told_with_it(
+    bench: Bench, project: Project, program: Program, hands: Hands, qtbot: Any
+) -> None:
+    trained(project, bench, 1)
+    hands.look()
+    program.wait()
+    hands.view.show_budget()
+    qtbot.waitUntil(lambda: len(program.typed) == 2, timeout=SECONDS)
+    finish(make_run(project), 1, 2, 3)
+    bench.session.runs.all.refresh()
+    program.go_on()
+    qtbot.waitUntil(lambda: hands.sees(QLabel, "budget_stale"), timeout=SECONDS)
 
 
 def test_the_command_itself_is_asked(bench: Bench, project: Project, qtbot: Any) -> None:

@@ -9,5 +9,6 @@ def missing_package(name: str, extra: str) -> NotReadyError:
     """Return the error to raise when a package of an extra cannot be imported."""
     return NotReadyError(
         f"The package {name} is not installed.",
-        f"Install it: pip install 'napari-threestage[{extra}]'.",
+        f"Install it: pip install 'napari-threestage[{extra}]'; in a clone of the project: "
+        f".tools/bin/uv pip install --python .venv/bin/python '.[{extra}]'.",
     )

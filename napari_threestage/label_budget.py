@@ -223,7 +223,10 @@ def _judge(runs: Sequence[Run], measured: _Measured | None) -> tuple[LearningCur
     if not runs:
         return None, "No run has finished yet, so nothing can be said about more labels."
     if measured is None:
-        return None, f"No image judges the runs that none of them learned from. {VALIDATE}."
+        return None, (
+            "There are no labelled images that all runs have masks of and that none has learned "
+            f"from, so they cannot be compared. {VALIDATE}."
+        )
     if not measured.same_images:
         reason = "the scores are of the validation images of each run's time"
         return None, f"Nothing can be said about more labels: {reason}. New runs will do better."

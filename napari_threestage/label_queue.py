@@ -290,7 +290,7 @@ class _View:
 
 SENTENCES: dict[str, Callable[[float], str]] = {
     "disagreement": lambda value: f"the stages disagree on {100 * value:.1f} % of it",
-    "uncertainty": lambda value: f"unsure: {100 * (1 - value):.0f} % confident on average",
+    "uncertainty": lambda value: f"less sure than of most: {100 * (1 - value):.0f} % on average",
     "inconsistency": lambda value: f"student and teacher differ on {100 * value:.1f} % of it",
 }
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_threestage.runs import Run
 
 MARGIN = 24  # pixels around a region, or half of it, to be looked at with it
+HARDLY = 0.02  # of a class, found where it is painted: with less, one place is like another
 WORKERS = min(4, os.cpu_count() or 1)
 
 
@@ -95,8 +96,8 @@ class Suspects:
             "pixels": one.pixels,
             "confidence": round(one.confidence, 4),
             "sentence": (
-                f"Painted {painted}, but {_who(self.stages)} {found} with "
-                f"{100 * one.confidence:.0f} % ({one.pixels:,} pixels)"
+                f"Painted {painted}, but {_who(self.stages)} {found} "
+                f"({one.pixels:,} pixels, confidence {100 * one.confidence:.0f} %)"
             ),
             "key": one.spot.key,
         }
@@ -129,6 +130,7 @@ class _Findings:
         ever find where it is painted speaks against them, not the labels.
         """
         kept = self.table.diagonal() / np.maximum(self.table.sum(1), 1)
+        kept = np.maximum(kept, HARDLY)  # those of a class that is never found have an order, too
         ids = project.class_table.ids.tolist()
 
         def worth(one: Suspect) -> float:

@@ -90,7 +90,10 @@ def _why_none(amounts: Numbers, scores: Numbers) -> str:
     count = len(amounts)
     if count < LEAST_POINTS:
         there = f"there {'is' if count == 1 else 'are'} {count}"
-        return f"it takes {LEAST_POINTS} comparable runs, and {there}"
+        return (
+            f"it takes {LEAST_POINTS} runs of the same preset, stages and steps as the latest one, "
+            f"and {there}"
+        )
     if _different(amounts) < LEAST_AMOUNTS or amounts.max() < LEAST_SPAN * amounts.min():
         return (
             f"it takes runs with {LEAST_AMOUNTS} different amounts of labels, the most at least "

@@ -272,8 +272,8 @@ def memory_sentence(needed: MemoryEstimate, free: FreeMemory) -> str:
 
 
 def memory_text(count: int) -> str:
-    """Return bytes in the units that memory is sold in: ``18 GB``, ``1.4 GB``, ``5 MB``."""
+    """Return bytes in the units that memory is sold in: ``18 GB``, ``1.4 GB``, ``95 MB``."""
     size = count / 2**30
-    if size < 0.095:
+    if size < 0.95:
         return f"{max(1, round(1024 * size))} MB"
     return f"{size:.0f} GB" if size >= 9.95 else f"{size:.1f} GB"

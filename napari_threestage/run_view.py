@@ -118,7 +118,9 @@ class RunView:
                 if event.message not in self.warnings:
                     self.warnings.append(event.message)
             case events.Finished():
-                self.state, self._seconds = "finished", event.seconds
+                stages = sum(stage.seconds or 0.0 for stage in self.stages)
+                # The event knows of the time since the run last went on.
+                self.state, self._seconds = "finished", max(event.seconds, stages)
             case events.StoppedEvent():
                 self.state = "stopped"
             case events.Failed():

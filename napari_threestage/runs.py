@@ -310,11 +310,14 @@ def find_run(project: Project, run_id: str | None = None, *, baselines: bool = F
     runs = list_runs(project)
     chosen = [] if run_id else [run for run in runs if baselines or not run.is_baseline]
     if not chosen:
-        known = ", ".join(run.id for run in runs) or "none yet"
-        what = f"no run {run_id}" if run_id else "no run but baselines" if runs else "no run"
+        start = f"Start one: threestage run {project.path}"
+        if not runs:
+            raise ProjectError(f"Project {project.path} has no run yet.", start)
+        what = f"no run {run_id}" if run_id else "no run but baselines"
+        known = ", ".join(run.id for run in runs)
+        look = f"See which there are: threestage runs {project.path}"
         raise ProjectError(
-            f"Project {project.path} has {what}; there are: {known}.",
-            f"Start one: threestage run {project.path}",
+            f"Project {project.path} has {what}; there are: {known}.", look if run_id else start
         )
     return chosen[-1]
 

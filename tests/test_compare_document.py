@@ -273,7 +273,7 @@ def test_runs_are_compared_by_their_last_stages(project: Project) -> None:
     keys = [f"{first.id}/3", f"{second.id}/1"]
     assert [one["key"] for one in document["columns"]] == keys
     assert [one["title"] for one in document["columns"]] == [
-        "Stage 3 of no flips", f"Stage 1 of {second.id}",
+        "Stage 3 of “no flips”", f"Stage 1 of {second.id}",
     ]  # fmt: skip
     assert document["agreement"][0]["images"] == len(half) == len(document["images"])
     assert document["images"][0]["changed"].keys() == {">".join(keys)}

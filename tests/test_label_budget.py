@@ -47,7 +47,11 @@ def test_resampled_images_widen_the_band() -> None:
 @pytest.mark.parametrize(
     ("amounts", "scores", "reason"),
     [
-        ([1, 2, 4], [0.5, 0.6, 0.7], "4 comparable runs, and there are 3"),
+        (
+            [1, 2, 4],
+            [0.5, 0.6, 0.7],
+            "4 runs of the same preset, stages and steps as the latest one, and there are 3",
+        ),
         ([10, 10.2, 10.3, 40], [0.5, 0.6, 0.7, 0.8], "3 different amounts"),
         ([10, 12, 15, 19], [0.5, 0.6, 0.7, 0.8], "at least 2 times the fewest"),
         ([1, 2, 4, 8], [0.8, 0.7, 0.6, 0.5], "not brought a higher mIoU"),

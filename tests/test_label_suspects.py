@@ -46,7 +46,7 @@ def test_a_cell_that_nobody_painted_is_found(tmp_path: Path, truth: np.ndarray) 
     [image] = project.images
     [region] = document["regions"]
     assert region["sentence"] == (
-        "Painted background, but both stages find cell with 90 % (120 pixels)"
+        "Painted background, but both stages find cell (120 pixels, confidence 90 %)"
     )
     assert region["place"] == {"plane": [], "rows": [0, 56], "columns": [6, 64]}
     assert region["key"] == f"{image}:1-2::20-32:30-40"

@@ -141,7 +141,7 @@ def test_people_read_what_is_needed_and_what_is_there() -> None:
     parts = {"process": GB, "networks": GB // 4, "crops": GB // 2, "losses": 0, "images": GB // 4}
     one = MemoryEstimate(2 * GB, 2 * GB, parts)
     assert memory_sentence(one, FreeMemory(18 * GB, 18 * GB)) == (
-        "Needs about 2.0 GB of memory (0.8 GB for crops and networks, 0.2 GB for images); "
+        "Needs about 2.0 GB of memory (768 MB for crops and networks, 256 MB for images); "
         "18 GB are free."
     )
     two = MemoryEstimate(GB, 3 * GB, parts, "cuda")
@@ -153,7 +153,7 @@ def test_people_read_what_is_needed_and_what_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(1, "1 MB"), (GB // 100, "10 MB"), (int(0.94 * GB), "0.9 GB"), (int(9.96 * GB), "10 GB")],
+    [(1, "1 MB"), (GB // 100, "10 MB"), (int(0.94 * GB), "963 MB"), (int(9.96 * GB), "10 GB")],
 )
 def test_sizes_are_short(count: int, text: str) -> None:
     assert memory_text(count) == text

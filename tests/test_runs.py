@@ -75,7 +75,7 @@ def test_runs_are_listed_oldest_first_and_the_latest_is_the_default(
 def test_a_run_that_is_not_there_is_a_sentence_with_those_that_are(
     small_project: Project,
 ) -> None:
-    with pytest.raises(ProjectError, match=r"has no run; there are: none yet. Start one"):
+    with pytest.raises(ProjectError, match=r"has no run yet. Start one"):
         find_run(small_project)
     run = Run.create(small_project, load_config(), INPUTS)
     with pytest.raises(ProjectError, match=f"has no run x; there are: {run.id}"):

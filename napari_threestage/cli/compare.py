@@ -9,7 +9,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_threestage.cli.masks import refuse_data_folders
-from napari_threestage.cli.output import add_command, out, percent, plain_table, print_json, say
+from napari_threestage.cli.output import (
+    add_command,
+    out,
+    percent,
+    plain_table,
+    print_json,
+    say,
+    where,
+)
 from napari_threestage.cli.progress import add_progress, showing
 from napari_threestage.compare.document import (
     Column,
@@ -134,7 +142,7 @@ def _agreement_table(document: Found) -> Table:
         name = entry["name"]
         shares = (_share(fractions[name]) for fractions in document["fractions"].values())
         moves = (one["classes"][name] for one in pairs)
-        cells = (f"+{_share(one['gained'])} −{_share(one['lost'])}" for one in moves)
+        cells = (f"+{_share(one['gained'])} -{_share(one['lost'])}" for one in moves)
         table.add_row(escape(name), *shares, *cells)
     changed = (_share(one["changed"]) for one in pairs)
     table.add_row("[bold]changed", *("" for _ in titles), *changed)
@@ -145,7 +153,7 @@ def _image_table(document: Found) -> Table:
     """Return the images to look at first."""
     last = document["columns"][-1]["key"]
     rows = [
-        [one["name"], one["group"], percent(one["miou"][last]), _where(one["place"]), one["why"]]
+        [one["name"], one["group"], percent(one["miou"][last]), where(one["place"]), one["why"]]
         for one in document["images"][:MOST_IMAGES]
     ]
     return plain_table(["image", "group", "mIoU", "at y, x", "why"], rows, "Images to look at")
@@ -192,11 +200,3 @@ def _interval(found: Found | None, form: str = "{:.1f}") -> str:
 def _share(value: float) -> str:
     """Return a share that may be small in percent."""
     return f"{100 * value:.1f}" if value >= 0.001 or value == 0 else f"{100 * value:.1g}"
-
-
-def _where(place: Found | None) -> str:
-    """Return the middle of a place."""
-    if place is None:
-        return ""
-    middle = [sum(place[side]) // 2 for side in ("rows", "columns")]
-    return ", ".join(map(str, [*place["plane"], *middle]))

@@ -89,7 +89,8 @@ def demo(options: argparse.Namespace) -> None:
     say(f"The segmenter, for threestage predict: {segmenter}")
     say(f"The project is {path}. One of its images with all masks, for napari with the plugin")
     say(f"napari-ome-zarr: {project.image_path(min(project.images))}")
-    say("Your own images: threestage init my_project --classes background,nucleus")
+    say("Your own images, in a terminal where threestage is known (source .venv/bin/activate):")
+    say("threestage init my_project --classes background,nucleus")
 
 
 def _clear(folder: Path) -> None:

@@ -108,3 +108,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def where(place: Mapping[str, Any] | None) -> str:
+    """Return the middle of a place, as JSON holds it: ``y, x``, after the plane of a stack."""
+    if place is None:
+        return ""
+    middle = [sum(place[side]) // 2 for side in ("rows", "columns")]
+    return ", ".join(map(str, [*place["plane"], *middle]))

@@ -13,6 +13,7 @@ from napari_threestage.cli.output import (
     print_json,
     progress_bar,
     say,
+    where,
 )
 from napari_threestage.errors import ConfigError
 from napari_threestage.project import Project
@@ -86,11 +87,11 @@ def _print(queue: Queue) -> None:
         say("Every image of the run has labels.")
     else:
         rows = [
-            (str(place), one.name, f"{one.score:.2f}", one.reason)
+            (str(place), one.name, where(one.place.to_dict()), f"{one.score:.2f}", one.reason)
             for place, one in enumerate(queue.images, 1)
         ]
         title = f"Label next, of {queue.candidates:,} images without labels (run {queue.run})"
-        out.print(plain_table(("", "image", "worth", "why"), rows, title))
+        out.print(plain_table(("", "image", "at y, x", "worth", "why"), rows, title))
     if queue.left_out:
         some = next(iter(queue.left_out.values()))
         say(f"Not ranked: {len(queue.left_out):,} images. {some} Run again to have them ranked.")

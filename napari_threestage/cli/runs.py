@@ -131,12 +131,13 @@ def _print(project: Project, rows: Sequence[RunRow]) -> None:
     table.columns[0].no_wrap = True
     out.print(table)
     if any(row.on == "labelled" for row in rows):
-        say(f"{OWN} on the labels that the run learned from, for want of validation images")
+        say(f"{OWN} on the labels that the run learned from: it had no validation images")
     say(f"Space of all runs: {memory_text(sum(row.bytes for row in rows))}.")
     _say_stale(rows[::-1])
     latest = next((row for row in rows if row.kind == "stages"), None)
     if latest is not None and latest.stale:
-        say(f"Train it once more, in half the steps: threestage run {project.path} --refresh")
+        called = latest.name or latest.run
+        say(f"Train {called} once more, from its weights: threestage run {project.path} --refresh")
 
 
 def _say_stale(rows: Sequence[RunRow]) -> None:

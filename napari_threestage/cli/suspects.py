@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.cli.output import add_command, print_json, say
+from napari_threestage.cli.output import add_command, print_json, say, where
 from napari_threestage.cli.progress import add_progress, showing
 from napari_threestage.errors import ConfigError
 from napari_threestage.label_checks import dismiss, undismiss
@@ -73,7 +73,7 @@ def _print(document: dict[str, Any]) -> None:
         count = f"{len(regions):,} of {document['suspected']:,}"
         say(f"Labels to check, {count} (run {document['run']}):")
         for one in regions:  # no table, which would break the keys that are to be copied
-            say(f"{one['name']}: {one['sentence']}\n    {one['key']}")
+            say(f"{one['name']}, at {where(one['place'])}: {one['sentence']}\n    {one['key']}")
         say("If a label is right: threestage suspects PROJECT --dismiss KEY")
     if len(document["stages"]) == 1:
         say(f"Only stage {document['stages'][0]} is finished: it alone says so.")

@@ -25,13 +25,15 @@ from napari_threestage.errors import BusyError, NotReadyError, ThreeStageError
 from napari_threestage.events import Event, read_events
 from napari_threestage.presets import PRESETS
 from napari_threestage.project import Project
-from napari_threestage.run_notes import LATEST
+from napari_threestage.run_notes import LATEST, known_notes
 from napari_threestage.run_view import RunView
 from napari_threestage.runs import Run, find_run, list_runs
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
+    from napari_threestage.run_notes import RunNote
     from napari_threestage.training.workers import Workers
 
 
@@ -198,9 +200,11 @@ def show_status(options: argparse.Namespace) -> None:
     if not states:
         say(f"No runs yet. Start one: threestage run {project.path}")
         return
+    notes = known_notes(project)
     rows = [
         (
-            state["run"] + (" (labels only)" if state["kind"] == "baseline" else ""),
+            _called(state["run"], notes)
+            + (" (labels only)" if state["kind"] == "baseline" else ""),
             state["state"],
             ", ".join(map(str, state["finished_stages"])) or "–",
             state["doing"],
@@ -208,6 +212,14 @@ def show_status(options: argparse.Namespace) -> None:
         for state in states
     ]
     out.print(plain_table(("run", "state", "finished stages", ""), rows))
+
+
+def _called(state: dict[str, Any], notes: Mapping[str, RunNote]) -> str:
+    """Return a run's id, its name where it has one, and what is special about it."""
+    note, called = notes.get(state["run"]), str(state["run"])
+    if note is not None and note.name:
+        called += f" “{note.name}”"
+    return called + (" (labels only)" if state["kind"] == "baseline" else "")
 
 
 def _detach(project: Project, options: argparse.Namespace) -> None:
@@ -288,5 +300,6 @@ def _print_results(project: Project, run: Run) -> None:
         say(f"Run {run.id} is finished: mIoU {best} % with the labels only.")
         say(f"Next: threestage compare {project.path} --run {run.inputs.baseline_of}")
         return
-    say(f"Run {run.id} is finished: mIoU {best} % in the last stage.")
+    learned = " on the images it learned from" if on == "labelled" else " on validation images"
+    say(f"Run {run.id} is finished: mIoU {best} % in the last stage{learned}.")
     say(f"Next: threestage evaluate {project.path} --images DIR --masks DIR")

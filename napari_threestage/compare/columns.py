@@ -87,9 +87,10 @@ def make_column(project: Project, run: Run, stage: int, alone: bool = True) -> C
         Whether all columns are of one run, so that its name says nothing.
     """
     name, key = run_title(run, known_notes(project)), str(stage) if alone else f"{run.id}/{stage}"
+    called = name if name == run.id else f"“{name}”"
     title = "Labels alone" if run.is_baseline else f"Stage {stage}"
     if not alone:
-        title += f" ({name})" if run.is_baseline else f" of {name}"
+        title += f" ({called})" if run.is_baseline else f" of {called}"
     indices = indices_between(run.class_ids, project.class_table)
     return Column(key, run, name, stage, title, indices)
 

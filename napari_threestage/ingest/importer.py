@@ -160,6 +160,7 @@ def import_images(
             pool.shutdown(cancel_futures=True)
             project.put_last(_new_images(jobs))
             project.save()
+    report.failed.sort(key=lambda one: one.path)  # threads end in any order
     _summarise(outcomes, report)
     if not outcomes and report.failed:
         raise ImageFileError(

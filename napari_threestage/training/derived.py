@@ -109,10 +109,9 @@ def prepare_refresh(project: Project, run: Run, *, seed: int | None, device: str
         steps_before=steps_behind(run),
         learned_before=learned_from(run),
     )
-    config = _with_steps(
-        run.config,
-        [math.ceil(REFRESH_SHARE * for_stage(run.config.stages.steps, stage)) for stage in stages],
-    )
+    share = REFRESH_SHARE if run.inputs.refreshes is None else 1  # not ever fewer
+    steps = [math.ceil(share * for_stage(run.config.stages.steps, stage)) for stage in stages]
+    config = _with_steps(run.config, steps)
     starts = {stage: run.model_path(stage) for stage in stages}
     return Run.create(project, config, inputs, truths=truths, starts=starts)
 

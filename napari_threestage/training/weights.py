@@ -83,8 +83,9 @@ def _imagenet(backbone: str, required: bool) -> tuple[str, str | None]:
     try:
         return str(_download(backbone)), None
     except (URLError, OSError, RuntimeError) as error:  # the last: not what the hash says
-        message = f"The published weights of {backbone} cannot be downloaded ({error})."
-        hint = "Download them elsewhere and use --set network.weights=FILE."
+        why = getattr(error, "reason", error)
+        message = f"The published weights of {backbone} cannot be downloaded ({why})."
+        hint = f"Fetch {_source(backbone)} elsewhere and use --set network.weights=FILE."
         if required:
             raise ConfigError(message, hint) from error
         return "none", f"{message} Training starts from random weights, which costs quality. {hint}"
@@ -125,6 +126,16 @@ def load_backbone_weights(model: nn.Module, config: NetworkConfig) -> None:
             f"Use a file made for {library}'s {config.backbone}.",
         )
     model.load_state_dict(fitting, strict=False)
+
+
+def _source(backbone: str) -> str:
+    """Return where the published weights are, for people."""
+    if backbone.startswith("vit_"):
+        return f"the model {timm_library().get_pretrained_cfg(backbone).hf_hub_id}"
+    from torchvision.models import get_model_weights
+
+    entry: Any = get_model_weights(backbone)["IMAGENET1K_V1"]
+    return str(entry.url)
 
 
 def _download(backbone: str) -> Path:

@@ -72,4 +72,4 @@ def test_the_budget_of_one_run_says_why_it_says_nothing(
     assert document["fit"] is None
     shown = threestage("budget", finished_run.path)
     assert f"{100 * point['miou']['value']:.1f}" in shown.out
-    assert "it takes 4 comparable runs, and there is 1" in " ".join(shown.out.split())
+    assert "it takes 4 runs of the same preset" in " ".join(shown.out.split())

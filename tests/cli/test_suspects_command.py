@@ -29,7 +29,7 @@ def test_suspects_are_listed_dismissed_and_taken_back(
     assert document["project"] == str(project.path) and document["run"] == run.id
     assert (document["suspected"], document["dismissed"]) == (2, 0)
     [large] = document["regions"]
-    sentence = "Painted background, but all 3 stages find cell with 90 % (400 pixels)"
+    sentence = "Painted background, but all 3 stages find cell (400 pixels, confidence 90 %)"
     assert large["sentence"] == sentence
     assert sentence in threestage("suspects", project.path).out
 

@@ -60,8 +60,13 @@ def project(small_project: Project, add_image: Callable[..., ImageRecord]) -> Pr
 def train(project: Project, config: Config | None = None, last: int = 3) -> Run:
     """A run as it is when it is finished, without masks: its weights say the stage."""
     run = prepare_run(project, config or config_of(), stages=(1, last), seed=7, device="cpu")
+    return finished(project, run)
+
+
+def finished(project: Project, run: Run) -> Run:
+    """The run with segmenters of all its stages."""
     execution = execution_of(project, run)
-    for spec in stage_table(run.config, last):
+    for spec in stage_table(run.config, run.inputs.last_stage):
         torch.manual_seed(spec.number)
         network = build_network(run.config.network, run.inputs.n_channels, len(run.inputs.classes))
         run.stage_path(spec.number).mkdir()
@@ -165,6 +170,12 @@ def test_a_refresh_says_why_it_cannot_be(project: Project) -> None:
     (old.stage_path(2) / "metrics.json").unlink()
     with pytest.raises(NotReadyError, match=rf"Stage 2 .* not finished.* --resume {old.id}"):
         prepare_refresh(project, old, seed=None, device="cpu")
+
+
+def test_a_refresh_of_a_refresh_has_as_many_steps_as_that(project: Project) -> None:
+    once = finished(project, prepare_refresh(project, train(project), seed=None, device="cpu"))
+    again = prepare_refresh(project, once, seed=None, device="cpu")
+    assert again.config.stages.steps == once.config.stages.steps == (2, 2, 2)
 
 
 def test_a_baseline_has_the_labels_and_all_the_steps_of_its_run(project: Project) -> None:

@@ -190,8 +190,8 @@ class StageTrainer:
 
     @property
     def replays(self) -> bool:
-        """Whether passes are CUDA graphs, which keep memory."""
-        return isinstance(self._passes, ReplayedPasses)
+        """Whether there are CUDA graphs, which keep memory."""
+        return self._passes is not None and self._passes.captured
 
     @property
     def images_per_step(self) -> int:

@@ -69,6 +69,11 @@ class Passes:
             logits: Tensor = self._teacher(images)
         return logits
 
+    @property
+    def captured(self) -> bool:
+        """Whether there are graphs."""
+        return False
+
     def close(self) -> None:
         """Give back what is kept for the next pass."""
 
@@ -120,6 +125,11 @@ class ReplayedPasses(Passes):
         key = ("worst change", images.shape)
         replay = self._graph(key, lambda: self._capture(change, images, soft, begin))
         return change(images, soft, begin) if replay is None else replay(images, soft, begin)[0]
+
+    @property
+    def captured(self) -> bool:
+        """Whether there are graphs; none before the first step, and where none could be made."""
+        return any(graph is not None for graph in self._graphs.values())
 
     def close(self) -> None:
         """Give back the graphs' memory, where the gradients are too; torch holds it in circles."""

@@ -37,14 +37,14 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("project", type=Path)
     parser.add_argument("--run", help="name of a run; the latest if not given")
-    parser.add_argument("--top", type=int, default=20, help="how many images")
+    parser.add_argument("--top", type=int, default=20, help="how many images (20)")
     parser.add_argument(
         "--by",
         choices=label_queue.WAYS,
         default="default",
         help="default: what the stages doubt and no label covers; or one ingredient alone",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of what is left to chance (0)")
     parser.add_argument("--device", default="auto", help="for runs of older versions")
 
 

@@ -66,7 +66,9 @@ class LiveProgress:
 
     def _training(self, event: events.Progress) -> None:
         losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
-        info = f"{event.images_per_second:5.1f} images/s  {duration(event.eta)} left in all  {losses}"
+        info = (
+            f"{event.images_per_second:5.1f} images/s  {duration(event.eta)} left in all  {losses}"
+        )
         self._line(f"stage {event.stage}: step {event.step} of {event.steps}  {info}")
         self._bar.update(
             self._task,

@@ -203,8 +203,7 @@ def show_status(options: argparse.Namespace) -> None:
     notes = known_notes(project)
     rows = [
         (
-            _called(state["run"], notes)
-            + (" (labels only)" if state["kind"] == "baseline" else ""),
+            _called(state, notes),
             state["state"],
             ", ".join(map(str, state["finished_stages"])) or "–",
             state["doing"],

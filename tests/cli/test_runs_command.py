@@ -134,6 +134,7 @@ def test_other_commands_take_the_latest_run_that_is_no_baseline(
 def test_a_name_stands_for_a_run(copy: Path, threestage: Command) -> None:
     run, _, refreshed = runs_of(copy)
     named = threestage("runs", copy, "--name", run.id, "the first", "--pin", run.id, "--json")
+    assert "“the first”" in threestage("status", copy).out
     row = named.document["runs"][-1]
     assert (row["run"], row["name"], row["pinned"]) == (run.id, "the first", True)
     assert "the first" in threestage("runs", copy).out

@@ -39,7 +39,7 @@ def report(options: argparse.Namespace) -> None:
     if options.images < 0:
         raise ConfigError(f"{options.images} images cannot be shown.", "Give --images 6.")
     check_target(options.output)
-    project = Project(options.project)
+    project = Project(options.project.resolve())  # such paths are told from other words
     run = find_run(project, options.run)
     with ExitStack() as stack:
         found = build_report(project, run, options.output, options.images, _Steps(options, stack))

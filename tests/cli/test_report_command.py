@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A labelled image, two of validation, and a run of one stage."""
-    path = tmp_path_factory.mktemp("report") / "[bold]project"
+    return with_run(tmp_path_factory.mktemp("report") / "[bold]project", stages=(1,))
+
+
+def with_run(path: Path, stages: tuple[int, ...]) -> Project:
+    """A project whose run has the same masks in these stages."""
     project = Project.create(path, default_classes(["ground", "cell"]))
     train = add_images(project, ["a"], (24, 24))
     masks = {}
@@ -28,7 +32,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Project:
         truth[:, 3:12] = 2
         project.write_ground_truth(one, truth, "painted")
         masks[one] = disturbed(truth, 0.5, 2)
-    make_compared_run(project, {1: masks}, train)
+    make_compared_run(project, dict.fromkeys(stages, masks), train)
     return project
 
 
@@ -48,6 +52,17 @@ def test_a_report_is_written_and_written_again(
     assert {"done", "total"} <= json.loads(again.err.splitlines()[0]).keys()
     assert path.read_text() == before  # the same each time
     assert [one.name for one in path.parent.iterdir()] == ["report.html"]
+
+
+def test_a_report_names_no_folder_of_the_machine(
+    threestage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_run(tmp_path / "folder" / "project", stages=(1, 2))
+    monkeypatch.chdir(tmp_path)
+    assert threestage("report", "folder/project", "--output", "report.html").code == 0
+    written = (tmp_path / "report.html").read_text()
+    assert "threestage run project --baseline" in written
+    assert "folder/project" not in written
 
 
 @pytest.mark.parametrize("name", ["report.pdf", "mine.html"])

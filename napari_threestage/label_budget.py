@@ -95,7 +95,7 @@ def budget_document(
     """
     runs = [run for run in list_runs(project) if _counts(run)]
     measured = _measure(project, runs, show)
-    curve, sentence = _judge(runs, measured)
+    curve, sentence = _judge(project, runs, measured)
     on = {"images": measured.n_images, "text": measured.text} if measured else None
     return {
         "project": str(project.path),
@@ -218,14 +218,16 @@ def _noted(run: Run) -> float | None:
 # --- what they say --------------------------------------------------------------------------------
 
 
-def _judge(runs: Sequence[Run], measured: _Measured | None) -> tuple[LearningCurve | None, str]:
+def _judge(
+    project: Project, runs: Sequence[Run], measured: _Measured | None
+) -> tuple[LearningCurve | None, str]:
     """Return the law through the points of the latest recipe, and what can be said."""
     if not runs:
         return None, "No run has finished yet, so nothing can be said about more labels."
     if measured is None:
         return None, (
             "There are no labelled images that all runs have masks of and that none has learned "
-            f"from, so they cannot be compared. {VALIDATE}."
+            f"from, so they cannot be compared. {_advice(project)}."
         )
     if not measured.same_images:
         reason = "the scores are of the validation images of each run's time"
@@ -239,6 +241,13 @@ def _judge(runs: Sequence[Run], measured: _Measured | None) -> tuple[LearningCur
     if curve is None:
         return None, f"Nothing can be said about more labels: {reason}."
     return curve, _say(curve, measured.n_images, len(points))
+
+
+def _advice(project: Project) -> str:
+    """Say how to get images that judge all runs."""
+    if any(record.split == "validation" for record in project.images.values()):
+        return "Those for validation are newer than the runs: train another one"
+    return VALIDATE
 
 
 def _say(curve: LearningCurve, n_images: int, n_runs: int) -> str:

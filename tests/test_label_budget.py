@@ -151,6 +151,8 @@ def test_scores_on_images_of_another_time_give_points_but_no_law(small_project: 
     ]
     assert budget_document(small_project)["on"] is None
     assert "--split validation" in budget_document(small_project)["sentence"]
+    add_images(small_project, ["b"], SHAPE, "validation")  # of which no run has masks
+    assert "newer than the runs" in budget_document(small_project)["sentence"]
     for run, miou in zip(runs, (0.5, 0.6, 0.65, 0.68), strict=True):
         write_json(run.stage_path(1) / "metrics.json", {"validation": {"miou": miou}})
     document = budget_document(small_project)

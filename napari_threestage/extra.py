@@ -10,5 +10,5 @@ def missing_package(name: str, extra: str) -> NotReadyError:
     return NotReadyError(
         f"The package {name} is not installed.",
         f"Install it: pip install 'napari-threestage[{extra}]'; in a clone of the project: "
-        f".tools/bin/uv pip install --python .venv/bin/python '.[{extra}]'.",
+        f".tools/bin/uv pip install --python .venv/bin/python -e '.[{extra}]'.",
     )

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from napari_threestage.project import Project
     from napari_threestage.runs import Run
     from napari_threestage.stages import StageSpec
+    from napari_threestage.training.economy import Economy
     from napari_threestage.training.networks import BlockNetwork
 
     OnEvent = Callable[[Event], None]
@@ -290,11 +291,15 @@ class _Execution:
                 if found is None:
                     raise
             # Here, for the error holds on to the tensors of its step.
-            self.economy, what = found
-            free_memory(self.device)
-            trainer.use(self.economy)
+            economy, what = found
+            self._save_memory(trainer, economy)
             place = f"stage {trainer.spec.number}, step {trainer.step}"
             self.emit(Warned(message=f"Memory is too small for {place}. From now on {what}."))
+
+    def _save_memory(self, trainer: StageTrainer, economy: Economy) -> None:
+        self.economy = economy
+        free_memory(self.device)
+        trainer.use(economy)
 
     def _look(self, trainer: StageTrainer, *, when_due: bool = False) -> None:
         """Predict the samples; a training that has no memory for them goes on without."""
@@ -306,12 +311,12 @@ class _Execution:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        free_memory(self.device)
+        what = LAUNCHED if trainer.replays else "there are none"
         if trainer.replays:
-            self.economy, what = replace(trainer.economy, graphs=False), LAUNCHED
-            trainer.use(self.economy)
+            self._save_memory(trainer, replace(trainer.economy, graphs=False))
         else:
-            self.live, what = None, "there are none"
+            free_memory(self.device)
+            self.live = None
         self.emit(Warned(message=f"Memory is too small for samples. From now on {what}."))
 
     def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:

@@ -28,7 +28,6 @@ class BudgetView(QWidget):
         self._session = bench.session
         self._told = self._failed = False
         self._counted: set[str] | None = None  # the finished runs that it was computed from
-        self._outdated = False
         self.box = RefreshBox(self._session, "budget", "The estimate", self.refresh, bench)
         self.box.finished.connect(self._show)
         self.box.ended.connect(self._on_end)
@@ -47,8 +46,7 @@ class BudgetView(QWidget):
         """Compute it anew."""
         project = self._session.project
         if project is not None:
-            self._failed = self._outdated = False
-            self._counted = None
+            self._failed, self._counted = False, None
             self._session.runs.all.refresh()
             self.box.ask(["budget", str(project.path), "--json"])
 
@@ -75,15 +73,17 @@ class BudgetView(QWidget):
             self._session.runs.all.look()
 
     def _on_runs(self) -> None:
-        rows = self._session.runs.all.rows
-        now = {row.run for row in rows if row.stages[1] in row.finished_stages}
         if self._counted is None:
-            self._counted = now
-        self._outdated = now != self._counted
+            self._counted = self._finished()
         self._say_outdated()
 
+    def _finished(self) -> set[str]:
+        rows = self._session.runs.all.rows
+        return {row.run for row in rows if row.stages[1] in row.finished_stages}
+
     def _say_outdated(self) -> None:
-        if self._told and self._outdated and not self.box.busy:
+        outdated = self._counted is not None and self._finished() != self._counted
+        if self._told and outdated and not self.box.busy:
             self.box.offer(STALE)
 
     def _on_end(self) -> None:

@@ -4,16 +4,19 @@ import copy
 import importlib
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from napari_threestage.config import PAPER_OPERATIONS, Config, load_config
+from napari_threestage.cli import build_parser
+from napari_threestage.config import PAPER_OPERATIONS, Config, load_config, parse_setting
 from napari_threestage.stages import stage_table
 from napari_threestage.training.loop import StageTrainer
 
@@ -191,3 +194,65 @@ def test_prediction_is_compared_on_the_same_windows(load: Any) -> None:
     predict.bare(Counting(), pixels, config, device)()
     assert sorted(ours) == sorted(seen)
     assert len(ours) == 16
+
+
+def test_screening_changes_each_switch_against_all_others(load: Any) -> None:
+    screen = load("screen")
+    design = screen.plackett_burman().astype(int) * 2 - 1
+    assert (design.T @ design == 12 * np.eye(11)).all()
+    base = load_config("quick")
+    for name, changes in screen.ALTERNATIVES.items():
+        assert load_config("quick", changes) != base, name
+    # All may be on in one training, so none undoes another.
+    together = [setting for changes in screen.ALTERNATIVES.values() for setting in changes]
+    assert len(together) == len(set(together)) == 10
+
+
+def test_screening_finds_what_each_switch_does(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = load("screen")
+    for cell in screen.cells([tmp_path / "good", tmp_path / "half"], [3, 5]):
+        if cell.data.name == "half" and cell.number > 5:
+            continue
+        miou = 0.5 + 0.02 * ("soft targets" in cell.on) - 0.01 * (cell.seed == 5)
+        rows = cell.folder(tmp_path / "out") / "held-out-0.2" / "rows"
+        rows.mkdir(parents=True)
+        (rows / "row.json").write_text(json.dumps({"stages": {"3": {"miou": miou}}}))
+    arguments = [str(tmp_path / "good"), str(tmp_path / "half"), "--seeds", "3", "5"]
+    arguments += ["--table-only", "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["screen.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        screen.main()
+    assert ended.value.code == 0
+    assert "half: 6 of 12 rows" in capsys.readouterr().out
+    (found,) = json.loads((tmp_path / "out" / "screening.json").read_text())
+    assert found["data"] == "good"
+    planted = {"soft targets": 2, "seed": -1}
+    expected = {name: planted.get(name, 0) for name in found["effects"]}
+    assert found["effects"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_screening_trains_what_the_design_says(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = load("screen")
+    called: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        called.append(command)
+        return subprocess.CompletedProcess(command, len(called) == 1, "", "no such folder")
+
+    monkeypatch.setattr(screen.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["screen.py", "leaves", "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        screen.main()
+    assert ended.value.code == 1  # the first training failed, the others were tried
+    assert len(called) == 12
+    options = build_parser()
+    for cell, command in zip(screen.cells([Path("leaves")], [0, 1]), called, strict=True):
+        parsed = options.parse_args(command[3:])
+        assert parsed.held_out == 0.2
+        assert parsed.seeds == [cell.seed]
+        wanted = {k: v for on in cell.on for k, v in screen.ALTERNATIVES[on].items()}
+        assert dict(map(parse_setting, parsed.set)) == wanted

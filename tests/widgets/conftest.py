@@ -34,6 +34,23 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def qtbot(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Hold widgets until they are closed, as napari's window does.
+
+    pytest-qt refers to them weakly, so that the end of a test function may leave a window to the
+    garbage collector, which takes it to pieces while Qt paints it: the process crashes.
+    """
+    held, add = [], qtbot.addWidget
+
+    def add_and_hold(widget: Any, **more: Any) -> None:
+        held.append(widget)
+        add(widget, **more)
+
+    monkeypatch.setattr(qtbot, "addWidget", add_and_hold)
+    return qtbot
+
+
+@pytest.fixture
 def person(make_napari_viewer: Callable[..., Any], qtbot: Any, monkeypatch: Any) -> Any:
     """Somebody in front of napari with the dock open."""
     from napari_helpers import Person

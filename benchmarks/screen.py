@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
+from napari_threestage.benchmark.children import Children, CommandFailed
 from napari_threestage.files import write_json
 from napari_threestage.sections import PAPER_OPERATIONS
 
@@ -85,22 +85,23 @@ def cells(data: Sequence[Path], seeds: Sequence[int]) -> list[Cell]:
     ]
 
 
-def train(cell: Cell, options: argparse.Namespace) -> bool:
+def train(cell: Cell, options: argparse.Namespace, children: Children) -> bool:
     """Make the row of a training, if there is none yet; False where that failed."""
     changes = {name: value for on in cell.on for name, value in ALTERNATIVES[on].items()}
     given = [f"{name}={json.dumps(value)}" for name, value in changes.items()]
-    command = [
-        *(sys.executable, "-m", "napari_threestage", "benchmark", cell.data),
-        *("--methods", "three-stage", "--labelled", options.labelled, "--seeds", cell.seed),
-        *("--held-out", options.held_out, "--preset", options.preset, "--jobs", 1),
+    arguments = [
+        *(cell.data, "--methods", "three-stage", "--labelled", options.labelled),
+        *("--seeds", cell.seed, "--held-out", options.held_out, "--preset", options.preset),
         *(part for one in [*given, *options.set] for part in ("--set", one)),
-        *("--output", cell.folder(options.output)),
+        *("--jobs", 1, "--output", cell.folder(options.output)),
     ]
-    done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
     print(cell.folder(options.output).name, ", ".join(cell.on) or "the preset", flush=True)
-    if done.returncode:
-        print(done.stderr, file=sys.stderr, flush=True)
-    return done.returncode == 0
+    try:
+        children.threestage("benchmark", *arguments)
+    except CommandFailed as error:
+        print(error.output, file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def scores(cell: Cell, output: Path) -> dict[str, float]:
@@ -179,9 +180,12 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     worked = [True]
     if not options.table_only:
-        with ThreadPoolExecutor(options.jobs) as pool:
-            todo = cells(options.data, options.seeds)
-            worked = list(pool.map(lambda cell: train(cell, options), todo))
+        children, todo = Children(), cells(options.data, options.seeds)
+        try:
+            with ThreadPoolExecutor(options.jobs) as pool:
+                worked = list(pool.map(lambda cell: train(cell, options, children), todo))
+        finally:
+            children.end()
     found = summarise(options)
     show(found)
     write_json(options.output / "screening.json", found)

@@ -4,7 +4,6 @@ import copy
 import importlib
 import json
 import math
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,11 +238,13 @@ def test_screening_trains_what_the_design_says(
     screen = load("screen")
     called: list[list[str]] = []
 
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        called.append(command)
-        return subprocess.CompletedProcess(command, len(called) == 1, "", "no such folder")
+    def run(_: object, *command: object) -> str:
+        called.append(list(map(str, command)))
+        if len(called) == 1:
+            raise screen.CommandFailed("benchmark", 1, "no such folder")
+        return ""
 
-    monkeypatch.setattr(screen.subprocess, "run", run)
+    monkeypatch.setattr(screen.Children, "threestage", run)
     monkeypatch.setattr(sys, "argv", ["screen.py", "leaves", "--output", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
         screen.main()
@@ -251,7 +252,7 @@ def test_screening_trains_what_the_design_says(
     assert len(called) == 12
     options = build_parser()
     for cell, command in zip(screen.cells([Path("leaves")], [0, 1]), called, strict=True):
-        parsed = options.parse_args(command[3:])
+        parsed = options.parse_args(command)
         assert parsed.held_out == 0.2
         assert parsed.seeds == [cell.seed]
         wanted = {k: v for on in cell.on for k, v in screen.ALTERNATIVES[on].items()}

@@ -1,6 +1,9 @@
 """Which ingredients pay?  Many switches at once, each judged by all trainings.
 
-    python benchmarks/screen.py nuclei leaves --output results/screening
+    python benchmarks/screen.py benchmarks/switches/first.json nuclei leaves --output screening
+
+A file of switches holds {switch: {setting: value}}, at most ten; a column of the design without one
+shows what chance does.
 
 Changing one switch at a time spends all trainings but two on other questions, and a training on few
 labels differs by a point from its own repetition.  A Plackett-Burman design (Biometrika 33, 1946)
@@ -31,27 +34,14 @@ from scipy import stats
 
 from napari_threestage.benchmark.children import Children, CommandFailed
 from napari_threestage.files import write_json
-from napari_threestage.sections import PAPER_OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-ALTERNATIVES: dict[str, dict[str, Any]] = {
-    "mix classes": {"augment.mix": "classes"},
-    "mix always": {"augment.cutmix": 1.0},
-    "soft targets": {"loss.distance": "soft"},
-    "wider zoom": {"data.scale": [0.5, 2.0]},
-    "longer stage 3": {"stages.steps": [200, 300, 600]},
-    "no threshold": {"loss.threshold": 0.0},
-    "all operations": {"augment.operations": list(PAPER_OPERATIONS)},
-    "twice the rate": {"optimiser.learning_rate": 2e-3},
-    "slower average": {"teacher.decay": [[1.0, 0.996]]},
-    "no L_pl": {"loss.pseudo": 0.0},
-}
-"""What each of ten switches changes in the preset."""
-
+Switches = dict[str, dict[str, Any]]  # {switch: {setting: value}}
+MOST = 10  # the eleventh column is the seed
 FIRST_ROW = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
 
 
@@ -74,25 +64,35 @@ def plackett_burman() -> NDArray[np.bool_]:
     return np.array([*rows, np.zeros(len(FIRST_ROW))], bool)
 
 
-def cells(data: Sequence[Path], seeds: Sequence[int]) -> list[Cell]:
+def cells(data: Sequence[Path], seeds: Sequence[int], switches: Switches) -> list[Cell]:
     """Return all trainings, the sets in turn so that an early end leaves some of each."""
-    design, names = plackett_burman(), list(ALTERNATIVES)
+    design, names = plackett_burman(), list(switches)
     return [
-        Cell(one, number, tuple(n for n, on in zip(names, row[1:], strict=True) if on), seed)
+        Cell(one, number, tuple(n for n, on in zip(names, row[1:], strict=False) if on), seed)
         for number, row in enumerate(design)
         for seed in (seeds[int(row[0])],)
         for one in data
     ]
 
 
+def read_switches(path: str) -> Switches:
+    try:
+        switches: Switches = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{path} holds no switches: {error}") from error
+    if not 0 < len(switches) <= MOST:
+        raise argparse.ArgumentTypeError(f"{path} holds {len(switches)} switches, not 1 to {MOST}")
+    return switches
+
+
 def train(cell: Cell, options: argparse.Namespace, children: Children) -> bool:
     """Make the row of a training, if there is none yet; False where that failed."""
-    changes = {name: value for on in cell.on for name, value in ALTERNATIVES[on].items()}
+    changes = {name: value for on in cell.on for name, value in options.switches[on].items()}
     given = [f"{name}={json.dumps(value)}" for name, value in changes.items()]
     arguments = [
         *(cell.data, "--methods", "three-stage", "--labelled", options.labelled),
         *("--seeds", cell.seed, "--held-out", options.held_out, "--preset", options.preset),
-        *(part for one in [*given, *options.set] for part in ("--set", one)),
+        *(part for one in [*options.set, *given] for part in ("--set", one)),
         *("--jobs", 1, "--output", cell.folder(options.output)),
     ]
     print(cell.folder(options.output).name, ", ".join(cell.on) or "the preset", flush=True)
@@ -127,15 +127,18 @@ def effects(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
 def summarise(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return, by data set and stage, the mean and the effects of all whose 12 rows are there."""
     found = []
+    left = range(1, MOST - len(options.switches) + 1)
+    columns = ["seed", *options.switches, *(f"nothing ({number})" for number in left)]
     for data in options.data:
-        mine = [scores(cell, options.output) for cell in cells([data], options.seeds)]
+        trainings = cells([data], options.seeds, options.switches)
+        mine = [scores(cell, options.output) for cell in trainings]
         print(f"{data.name}: {sum(map(bool, mine))} of {len(mine)} rows")
         if not all(mine):
             continue
         for stage in mine[0]:
             values = np.array([one[stage] for one in mine])
             each, margin = effects(values)
-            named = dict(zip(["seed", *ALTERNATIVES], each.tolist(), strict=True))
+            named = dict(zip(columns, each.tolist(), strict=True))
             found.append(
                 {"data": data.name, "stage": stage, "mean": values.mean(), "margin": margin}
                 | {"effects": named, "values": values.tolist()}
@@ -164,6 +167,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
+    add("switches", type=read_switches, help="JSON file of what each switch changes in the preset")
     add("data", type=lambda text: Path(text).resolve(), nargs="+", help="folders of data sets")
     add("--preset", default="quick")
     add("--labelled", type=float, default=0.03)
@@ -180,7 +184,8 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     worked = [True]
     if not options.table_only:
-        children, todo = Children(), cells(options.data, options.seeds)
+        children = Children()
+        todo = cells(options.data, options.seeds, options.switches)
         try:
             with ThreadPoolExecutor(options.jobs) as pool:
                 worked = list(pool.map(lambda cell: train(cell, options, children), todo))

@@ -20,6 +20,7 @@ from napari_threestage.stages import stage_table
 from napari_threestage.training.loop import StageTrainer
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SWITCHES = BENCHMARKS / "switches"
 N_CLASSES = 3
 SIZE = (32, 48)
 # Nothing is left to chance but the order of the images, which no loss depends on: crops are whole
@@ -199,26 +200,53 @@ def test_screening_changes_each_switch_against_all_others(load: Any) -> None:
     screen = load("screen")
     design = screen.plackett_burman().astype(int) * 2 - 1
     assert (design.T @ design == 12 * np.eye(11)).all()
-    base = load_config("quick")
-    for name, changes in screen.ALTERNATIVES.items():
-        assert load_config("quick", changes) != base, name
+
+
+@pytest.mark.parametrize(
+    ("file", "rate"), [("first", 1e-3), ("second", 2e-3)]
+)  # the rate of the preset at the time
+def test_the_switches_of_the_screenings_change_the_recipe(
+    load: Any, file: str, rate: float
+) -> None:
+    switches = load("screen").read_switches(str(SWITCHES / f"{file}.json"))
+    base = load_config("quick", {"optimiser.learning_rate": rate})
+    for name, changes in switches.items():
+        together = {"optimiser.learning_rate": rate} | changes
+        assert load_config("quick", together) != base, name
     # All may be on in one training, so none undoes another.
-    together = [setting for changes in screen.ALTERNATIVES.values() for setting in changes]
-    assert len(together) == len(set(together)) == 10
+    settings = [setting for changes in switches.values() for setting in changes]
+    assert len(settings) == len(set(settings))
+    assert len(switches) == 10
+
+
+@pytest.mark.parametrize("text", ["{}", "{", json.dumps({str(n): {} for n in range(11)})])
+def test_no_switches_or_too_many_are_refused(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "switches.json").write_text(text)
+    arguments = [str(tmp_path / "switches.json"), "leaves", "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["screen.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        load("screen").main()
+    assert ended.value.code == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_screening_finds_what_each_switch_does(
     load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen = load("screen")
-    for cell in screen.cells([tmp_path / "good", tmp_path / "half"], [3, 5]):
+    switches = {"soft targets": {"loss.distance": "soft"}, "no L_pl": {"loss.pseudo": 0.0}}
+    (tmp_path / "switches.json").write_text(json.dumps(switches))
+    for cell in screen.cells([tmp_path / "good", tmp_path / "half"], [3, 5], switches):
         if cell.data.name == "half" and cell.number > 5:
             continue
         miou = 0.5 + 0.02 * ("soft targets" in cell.on) - 0.01 * (cell.seed == 5)
         rows = cell.folder(tmp_path / "out") / "held-out-0.2" / "rows"
         rows.mkdir(parents=True)
         (rows / "row.json").write_text(json.dumps({"stages": {"3": {"miou": miou}}}))
-    arguments = [str(tmp_path / "good"), str(tmp_path / "half"), "--seeds", "3", "5"]
+    arguments = [str(tmp_path / name) for name in ("switches.json", "good", "half")]
+    arguments += ["--seeds", "3", "5"]
     arguments += ["--table-only", "--output", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["screen.py", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -230,6 +258,7 @@ def test_screening_finds_what_each_switch_does(
     planted = {"soft targets": 2, "seed": -1}
     expected = {name: planted.get(name, 0) for name in found["effects"]}
     assert found["effects"] == pytest.approx(expected, abs=1e-9)
+    assert len(expected) == 11  # those without a switch show what chance does
 
 
 def test_screening_trains_what_the_design_says(
@@ -245,15 +274,19 @@ def test_screening_trains_what_the_design_says(
         return ""
 
     monkeypatch.setattr(screen.Children, "threestage", run)
-    monkeypatch.setattr(sys, "argv", ["screen.py", "leaves", "--output", str(tmp_path / "out")])
+    file = SWITCHES / "second.json"
+    arguments = [str(file), "leaves", "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["screen.py", *arguments, "--set", "data.class_focus=0.25"])
     with pytest.raises(SystemExit) as ended:
         screen.main()
     assert ended.value.code == 1  # the first training failed, the others were tried
     assert len(called) == 12
     options = build_parser()
-    for cell, command in zip(screen.cells([Path("leaves")], [0, 1]), called, strict=True):
+    switches = screen.read_switches(str(file))
+    for cell, command in zip(screen.cells([Path("leaves")], [0, 1], switches), called, strict=True):
         parsed = options.parse_args(command)
         assert parsed.held_out == 0.2
         assert parsed.seeds == [cell.seed]
-        wanted = {k: v for on in cell.on for k, v in screen.ALTERNATIVES[on].items()}
-        assert dict(map(parse_setting, parsed.set)) == wanted
+        wanted = {k: v for on in cell.on for k, v in switches[on].items()}
+        given = dict(map(parse_setting, parsed.set))  # the last one counts, so a switch's own
+        assert given == {"data.class_focus": 0.25} | wanted

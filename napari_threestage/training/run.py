@@ -37,12 +37,9 @@ from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoi
 from napari_threestage.training.control import Control
 from napari_threestage.training.data import SampleSet, present_truth
 from napari_threestage.training.economy import (
-    LAUNCHED,
-    free_memory,
     is_out_of_memory,
     keep_economy,
     latest_economy,
-    next_economy,
 )
 from napari_threestage.training.failure import failed, out_of_memory
 from napari_threestage.training.heartbeat import Heartbeat
@@ -53,6 +50,7 @@ from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_own_blocks
 from napari_threestage.training.precision import tune
 from napari_threestage.training.progress import ProgressMeter
+from napari_threestage.training.thrift import Thrift
 from napari_threestage.training.warm_start import build_segmenter, load_start
 from napari_threestage.training.witness import Witness
 from napari_threestage.training.workers import (
@@ -66,13 +64,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from torch import Tensor
-
     from napari_threestage.compare import Scores
     from napari_threestage.project import Project
     from napari_threestage.runs import Run
     from napari_threestage.stages import StageSpec
-    from napari_threestage.training.economy import Economy
     from napari_threestage.training.networks import BlockNetwork
 
     OnEvent = Callable[[Event], None]
@@ -234,9 +229,9 @@ class _Execution:
         state = load_checkpoint(checkpoint)
         if state is not None:
             trainer.load_state(state)
-            self.economy = trainer.economy
+        thrift = Thrift(trainer, self.emit)
         self.emit(StageStarted(stage=spec.number, steps=spec.steps, step=trainer.step))
-        self._look(trainer)
+        self.live = thrift.look(self.live)
         self.meter.start(spec, trainer.step)
         saved = self.control.clock()
         while not trainer.done:
@@ -251,14 +246,15 @@ class _Execution:
                 if self.workers.leads:  # the others wait for what it decides next
                     self.control.hold()
                 continue
-            losses = self._step(trainer)
+            losses = thrift.step()
             event = self.meter.add(losses, trainer) if self.workers.leads else None
             if event is not None:
                 self.emit(event)
             if not trainer.done:
-                self._look(trainer, when_due=True)
+                self.live = thrift.look(self.live, when_due=True)
         trainer.close()
-        self._look(trainer)
+        self.live = thrift.look(self.live)
+        self.economy = trainer.economy  # which the next stage begins with
         if self.workers.leads:
             keep_economy(self.run.stage_path(spec.number), trainer.economy)
             if trainer.averaged and spec.number == self.inputs.last_stage:
@@ -270,54 +266,6 @@ class _Execution:
     def _save(self, checkpoint: Path, trainer: StageTrainer) -> None:
         if self.workers.leads:
             save_checkpoint(checkpoint, trainer.state())
-
-    def _step(self, trainer: StageTrainer) -> dict[str, Tensor]:
-        """Make a step; while memory is too small for it, save some and try again."""
-        while True:
-            try:
-                return trainer.train_step()
-            except (RuntimeError, MemoryError) as error:
-                # Others may already wait for this process's gradients.
-                if self.workers.count > 1 or not is_out_of_memory(error):
-                    raise
-                found = next_economy(
-                    trainer.economy,
-                    self.config,
-                    self.device,
-                    trainer.images_per_step,
-                    trainer.holds_images,
-                    trainer.replays,
-                )
-                if found is None:
-                    raise
-            # Here, for the error holds on to the tensors of its step.
-            economy, what = found
-            self._save_memory(trainer, economy)
-            place = f"stage {trainer.spec.number}, step {trainer.step}"
-            self.emit(Warned(message=f"Memory is too small for {place}. From now on {what}."))
-
-    def _save_memory(self, trainer: StageTrainer, economy: Economy) -> None:
-        self.economy = economy
-        free_memory(self.device)
-        trainer.use(economy)
-
-    def _look(self, trainer: StageTrainer, *, when_due: bool = False) -> None:
-        """Predict the samples; a training that has no memory for them goes on without."""
-        if self.live is None:
-            return
-        try:
-            (self.live.look_when_due if when_due else self.live.look)(trainer)
-            return
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        what = LAUNCHED if trainer.replays else "there are none"
-        if trainer.replays:
-            self._save_memory(trainer, replace(trainer.economy, graphs=False))
-        else:
-            free_memory(self.device)
-            self.live = None
-        self.emit(Warned(message=f"Memory is too small for samples. From now on {what}."))
 
     def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:
         """Build f as it starts, with this stage's second branch."""

@@ -53,7 +53,7 @@ def test_every_setting_has_a_field_with_its_value(form: SettingsForm) -> None:
         assert setting.name in field.toolTip()
     assert form.changes() == []
     assert form.problems == {}
-    assert form.findChild(QDoubleSpinBox, "optimiser.learning_rate").text() == "0.001"
+    assert form.findChild(QDoubleSpinBox, "optimiser.learning_rate").text() == "0.002"
     assert form.findChild(QLineEdit, "data.crop").text() == "[96, 96]"
 
 

@@ -56,7 +56,12 @@ PRESETS: dict[str, dict[str, Any]] = {
             "warm_up": 0.05,
             "clip": 1.0,
         },
-        "teacher": {"decay": ((1.0, 0.99),), "warm_up": True, "in_stage_1": True},
+        "teacher": {
+            "decay": ((1.0, 0.99),),
+            "warm_up": True,
+            "in_stage_1": True,
+            "statistics": "clean",
+        },
         "stages": {"steps": (300, 400), "start_from": "previous"},
     },
     "paper-cityscapes": {},
@@ -78,7 +83,7 @@ PRESETS["balanced"] = PRESETS["quick"] | {
     "data": PRESETS["quick"]["data"]
     | {"crop": (256, 256), "labelled_batch": 8, "whole_set_batch": 8, "stage1_batch": 8},
     "optimiser": PRESETS["quick"]["optimiser"] | {"learning_rate": 1e-3},
-    "teacher": {"decay": ((1.0, 0.996),), "warm_up": True, "in_stage_1": True},
+    "teacher": PRESETS["quick"]["teacher"] | {"decay": ((1.0, 0.996),)},
     "stages": {"steps": (2_000, 4_000), "start_from": "previous"},
 }
 

@@ -207,6 +207,11 @@ class TeacherConfig(Section):
     warm_up: bool = Field(False, description="decay is at most 1 - 1 / (step + 1) from a new start")
     enabled: bool = Field(True, description="off: the student itself is the teacher (Table VI)")
     in_stage_1: bool = Field(False, description="stage 1 is judged by an average too")
+    statistics: Literal["student", "clean"] = Field(
+        "student",
+        description="of batch norm: averages of the student's, or those of unperturbed crops of L "
+        "and U, which the segmenter of every stage ends with",
+    )
 
 
 def for_stage(values: tuple[T, ...], stage: int) -> T:

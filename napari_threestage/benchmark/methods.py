@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FOREST = "forest"
 PAPER_STYLE = "paper-style"
 SUPERVISED, CONTROL, FULL = "supervised", "supervised-long", "full"
+ADAPTED = "supervised-adapted"
 COLOURS = ("color", "brightness", "contrast")
 
 _KE = "Ke et al., A three-stage self-training framework"
@@ -65,8 +66,8 @@ class Method:
     budget: Literal["stages", "whole", "rest"] = "stages"
 
 
-def _bound(name: str, title: str, **more: Any) -> Method:
-    settings = {"stages.unlabelled_from": 2}
+def _bound(name: str, title: str, statistics: str = "student", **more: Any) -> Method:
+    settings = {"stages.unlabelled_from": 2, "teacher.statistics": statistics}
     return Method(name, title, "", "bounds", settings, stages="1", **more)
 
 
@@ -88,6 +89,7 @@ _PLAIN = {
     "augment.views": 1,
     "augment.feature_view": False,
     "teacher.enabled": True,
+    "teacher.statistics": "student",
     "loss.consistency": 1.0,
     "loss.consistency_on": "whole_set",
     "loss.pseudo": 0.0,
@@ -124,8 +126,14 @@ def _ablation(name: str, title: str, settings: dict[str, Any], stages: str = "1-
 _BOUNDS = (
     _bound(SUPERVISED, "labels alone, steps of stage 1"),
     _bound(CONTROL, "labels alone, steps of all stages", budget="whole"),
-    _bound(FULL, "all labels, steps of all stages", labels="all", budget="whole"),
-    _bound("full-short", "all labels, steps of stage 1", labels="all"),
+    _bound(
+        ADAPTED,
+        "the same with batch norm statistics of all images",
+        statistics="clean",
+        budget="whole",
+    ),
+    _bound(FULL, "all labels, steps of all stages", "clean", labels="all", budget="whole"),
+    _bound("full-short", "all labels, steps of stage 1", "clean", labels="all"),
 )
 _PAPER_STYLE = {
     "loss.threshold": 0.0,
@@ -154,6 +162,7 @@ _PAPER_STYLE = {
     "stages.unlabelled_from": 2,
     "teacher.enabled": True,
     "teacher.in_stage_1": False,
+    "teacher.statistics": "student",
 }
 _OWN = (
     _own("three-stage", "the three stages, as the preset has them"),
@@ -215,6 +224,7 @@ _RIVALS = (
             "augment.adversarial": 0.0,
             "augment.views": 1,
             "augment.feature_view": False,
+            "teacher.statistics": "student",
             "loss.pseudo_on": "segmenter",
             "loss.pseudo": 1.0,
             "loss.consistency": 0.0,
@@ -242,6 +252,7 @@ _ABLATIONS = (
         "the student is the teacher",
         {"teacher.enabled": False, "teacher.in_stage_1": False},
     ),
+    _ablation("student-statistics", "the student's statistics", {"teacher.statistics": "student"}),
     _ablation("four-stages", "a fourth stage", {}, stages="1-4"),
 )
 

@@ -37,6 +37,7 @@ def recipe_sentences(config: Config, last_stage: int) -> list[str]:
         _labelled(config, last_stage, learns),
         _optimiser(config),
         _teacher(config, learns, bool(alone)),
+        _statistics(config),
         _prediction(config),
     ]
     return [one for one in found if one]
@@ -195,6 +196,17 @@ def _teacher(config: Config, learns: bool, begins_alone: bool) -> str:
         return f"The result is {average}."
     ends = "a stage" if teacher.in_stage_1 or not begins_alone else "each stage with all images"
     return f"The teacher, which is also what {ends} ends with, is {average}."
+
+
+def _statistics(config: Config) -> str:
+    network = config.network
+    learning = network.batch_norm == "live" or network.decoder == "pyramid"
+    if config.teacher.statistics == "student" or not learning:
+        return ""
+    return (
+        "Batch norm had, wherever masks were made, the means and variances of unperturbed crops of "
+        "all images."
+    )
 
 
 def _prediction(config: Config) -> str:

@@ -79,6 +79,15 @@ class _Normalise(torch.autograd.Function):
         return scaled, None, None, None, None, None
 
 
+def live_batch_norms(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
+    """Return, by their place, the batch norms whose statistics are not frozen."""
+    return {
+        place: norm
+        for place, norm in network.named_modules()
+        if isinstance(norm, nn.BatchNorm2d) and not isinstance(norm, FrozenBatchNorm)
+    }
+
+
 def freeze_batch_norm(network: nn.Module) -> None:
     """Let every batch norm of a network stay as it is, in place."""
     replace_batch_norm(network, FrozenBatchNorm)

@@ -22,6 +22,7 @@ from torch.profiler import record_function
 from napari_threestage.stages import student_crops
 from napari_threestage.training.batch_norm import freeze_batch_norm
 from napari_threestage.training.batches import step_generator
+from napari_threestage.training.clean_statistics import CleanStatistics, PlainCrops
 from napari_threestage.training.crops import (
     DevicePlanes,
     HostPlanes,
@@ -51,7 +52,7 @@ from napari_threestage.training.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_threestage.config import Config
+    from napari_threestage.config import Config, DataConfig
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.batches import Sample
     from napari_threestage.training.networks import BlockNetwork
@@ -117,6 +118,7 @@ class StageTrainer:
         self._passes: Passes | None = None
         self._feed: Feed[Drawn] | None = None
         self._planes: Planes | None = None
+        self._statistics: CleanStatistics | None = None
         self.use(economy or Economy())
 
     def use(self, economy: Economy) -> None:
@@ -132,21 +134,30 @@ class StageTrainer:
         crop = economy.crop or config.data.crop
         data = config.data.model_copy(update={"crop": crop})
         self.close()
-        self._planes = None  # before there are others
-        self._planes = choose_planes(self._samples, data, device, economy.host_images)
+        self._planes = self._statistics = None  # before there are others
+        planes = self._planes = choose_planes(self._samples, data, device, economy.host_images)
+        self._statistics = self._choose_statistics(data, planes)
         self._passes = self._choose_passes()
-        copies = isinstance(self._planes, HostPlanes) and device.type != "cpu"
+        copies = isinstance(planes, HostPlanes) and device.type != "cpu"
         draw = Drawing(
             self.spec,
             self.config,
             data,
             self._samples,
-            self._planes,
+            planes,
             device,
             self.seed,
             self.workers,
         )
         self._feed = Feed(draw, self.spec.steps, AHEAD if copies else 0)
+
+    def _choose_statistics(self, data: DataConfig, planes: Planes) -> CleanStatistics | None:
+        """Look at unperturbed crops where the recipe wants that."""
+        if self.config.teacher.statistics != "clean":
+            return None
+        size = max(1, self.images_per_step // self.economy.parts)  # no more than fits in a step
+        crops = PlainCrops(self._samples, planes, data, self.seed, self.spec.number, size)
+        return CleanStatistics(crops, self.precision, self.device)
 
     def _choose_passes(self) -> Passes:
         """Replay graphs where nothing is in their way."""
@@ -205,6 +216,9 @@ class StageTrainer:
         the statistics of batch norm have seen its crops then.
         """
         assert self._feed is not None and self._planes is not None and self._passes is not None
+        if self._statistics is not None and self.averaged:
+            with record_function("threestage::average"):
+                self._statistics.follow(self.teacher.network, self.step)
         with record_function("threestage::draw"):
             drawn = self._feed(self.step)
         with record_function("threestage::crops"):
@@ -220,6 +234,14 @@ class StageTrainer:
             with record_function("threestage::average"):
                 self.teacher.update(self.network.segmenter, self.step - 1, self.spec.steps)
         return losses
+
+    def finish(self) -> None:
+        """Bring student and teacher into the state in which they predict images."""
+        if self._statistics is None:
+            return
+        self._statistics.recompute(self.network.segmenter)
+        if self.averaged:
+            self._statistics.recompute(self.teacher.network)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on."""

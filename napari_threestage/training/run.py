@@ -253,6 +253,7 @@ class _Execution:
             if not trainer.done:
                 self.live = thrift.look(self.live, when_due=True)
         trainer.close()
+        trainer.finish()
         self.live = thrift.look(self.live)
         self.economy = trainer.economy  # which the next stage begins with
         if self.workers.leads:

@@ -173,3 +173,14 @@ def test_weights_of_figure_3() -> None:
     config = resolve(method, "quick", BASE, SHARE)[2]
     assert method.name == "lambda-0.25"
     assert (config.loss.consistency, config.loss.pseudo) == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_unlabelled_images_lend_their_statistics_to_our_method_alone(method: Method) -> None:
+    """Labels alone are labels alone, and a rival is what its authors say; all labels are all."""
+    ours = method.group in {"own", "ablations"} and method.name != "student-statistics"
+    wanted = ours or method.labels == "all" or method.name == "supervised-adapted"
+    if method.name == "paper-style":
+        wanted = False
+    if method.name != "forest":
+        assert (config_of(method.name).teacher.statistics == "clean") is wanted

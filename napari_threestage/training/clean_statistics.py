@@ -1,0 +1,125 @@
+"""Batch norm statistics of images as they are, instead of those of the student's batches.
+
+The student's batches are perturbed, and half of their crops or all are of the few labelled images,
+placed on rare classes.  Means and variances of such crops are not those of the images that the
+segmenter is for, and where batch norm divides by the wrong ones, a good network gives bad masks.
+So θ' takes them from unperturbed crops of L and U; those need no labels (Li et al., Revisiting
+Batch Normalization For Practical Domain Adaptation, 2016), and an average of weights needs its own
+in any case (Izmailov et al., UAI 2018; Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_threestage.training.batch_norm import live_batch_norms
+from napari_threestage.training.batches import CropSampler, step_generator
+from napari_threestage.training.precision import autocast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from napari_threestage.config import DataConfig
+    from napari_threestage.training.batches import Sample
+    from napari_threestage.training.crops import Planes
+
+EVERY = 5  # steps between two passes while a stage trains
+MOMENTUM = 0.1  # weight of a pass then
+CROPS = 320  # at the end of a stage
+
+
+class PlainCrops:
+    """Batches of unperturbed crops of L and U, every image once before any comes again.
+
+    They are flipped as in training, and zoomed only where the recipe always does that.
+
+    Parameters
+    ----------
+    samples, planes
+        All planes, and how their pixels are reached.
+    data
+        Size of the crops, flips and range of zooms.
+    seed, stage
+        Decide, with the number of a batch, which crops it has.
+    size
+        Crops in a batch.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        planes: Planes,
+        data: DataConfig,
+        seed: int,
+        stage: int,
+        size: int,
+    ) -> None:
+        low, high = data.scale
+        zoom = min(max(1.0, low), high)
+        plain = data.model_copy(update={"scale": (zoom, zoom)})
+        self._sampler = CropSampler(samples, plain, seed * 97 + stage, labelled=False)
+        self._planes, self._seed, self._stage, self.size = planes, seed, stage, size
+
+    def __call__(self, number: int) -> Tensor:
+        """Return a batch, (B, C, H, W) float32 in [0, 1]."""
+        generator = step_generator(self._seed, self._stage, number, stream=3)
+        windows = self._sampler.windows(number, self.size, generator)
+        return self._planes.cut(self._planes.fetch(windows)).images
+
+
+class CleanStatistics:
+    """Gives networks the batch norm statistics of unperturbed crops.
+
+    Parameters
+    ----------
+    crops
+        Where these come from.
+    precision, device
+        What the networks compute in, and where.
+    """
+
+    def __init__(self, crops: PlainCrops, precision: torch.dtype, device: torch.device) -> None:
+        self._crops, self._precision, self._device = crops, precision, device
+
+    def follow(self, network: nn.Module, step: int) -> None:
+        """Bring the statistics nearer to those of one batch; at most steps, do nothing."""
+        if step % EVERY == 0:
+            with _gathering(network) as norms:
+                self._see(network, norms, step // EVERY, MOMENTUM)
+
+    def recompute(self, network: nn.Module) -> None:
+        """Replace the statistics by their mean over `CROPS` crops."""
+        with _gathering(network) as norms:
+            for number in range(-(-CROPS // self._crops.size)):
+                self._see(network, norms, number, 1 / (number + 1))
+
+    @torch.no_grad()
+    def _see(
+        self, network: nn.Module, norms: list[nn.BatchNorm2d], number: int, weight: float
+    ) -> None:
+        """Let the batch norms take in a batch with a weight."""
+        for norm in norms:
+            norm.momentum = weight
+        if norms:
+            with autocast(self._precision, self._device):
+                network(self._crops(number))
+
+
+@contextmanager
+def _gathering(network: nn.Module) -> Iterator[list[nn.BatchNorm2d]]:
+    """Let those batch norms that are not frozen take in what they see; nothing else changes."""
+    norms = [*live_batch_norms(network).values()]
+    before = [(norm.momentum, norm.training) for norm in norms]
+    for norm in norms:
+        norm.train()
+    try:
+        yield norms
+    finally:
+        for norm, (momentum, training) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.train(training)

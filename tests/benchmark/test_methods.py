@@ -10,6 +10,7 @@ from napari_threestage.benchmark.methods import (
     DEFAULT,
     FOREST,
     METHODS,
+    Method,
     choose_methods,
     weighted,
 )

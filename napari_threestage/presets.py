@@ -1,8 +1,8 @@
 """The recipes, as data: differences from the defaults of `config.Config`.
 
 ``paper-voc`` and ``paper-cityscapes`` carry the numbers of the paper and, where it is silent, those
-of its published script.  ``quick`` and ``balanced`` are ours and earn their place on real data; see
-``docs/quick.md``.
+of its published script.  ``quick``, ``best`` and ``balanced`` are ours and earn their place on real
+data; see ``docs/quick.md``.
 """
 
 from __future__ import annotations
@@ -77,6 +77,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "loss": {"consistency": 0.25, "pseudo": 0.25},
         "stages": {"steps": (60_000,)},
     },
+}
+PRESETS["best"] = PRESETS["quick"] | {
+    "inference": {"flips": True, "flips_vertical": True, "transpose": True}
 }
 PRESETS["balanced"] = PRESETS["quick"] | {
     "network": PRESETS["quick"]["network"] | {"backbone": "resnet50", "decoder_channels": 128},

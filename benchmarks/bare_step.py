@@ -40,7 +40,7 @@ class BareStep:
         images = torch.rand(shape, device=device)
         self.images = images.to(memory_format=torch.channels_last)
         self.target = torch.randint(n_classes, (shape[0], *shape[2:]), device=device)
-        set_train_mode(network, network.segmenter, config)
+        set_train_mode(network, config)
 
     def __call__(self) -> None:
         with autocast(self.precision, self.device):

@@ -10,8 +10,7 @@ The network's modules, the losses, the batch sizes and all other settings are th
   takes back those that a training makes, but for the number of threads)
 - the student sees labelled crops and those of the whole set in two passes, and so does the teacher
 - the second branch computes the shared blocks again
-- the teacher's average is a Python loop over its tensors; the crops for its own statistics are
-  made as all others
+- the teacher's average is a Python loop over its tensors
 - torch's Adam or AdamW with their defaults
 - the losses are read with `.item()` in every step
 
@@ -43,8 +42,6 @@ from plain_images import (
 from torch import Tensor, nn
 
 from napari_threestage.config import for_stage
-from napari_threestage.stages import student_crops
-from napari_threestage.training.clean_statistics import EVERY
 from napari_threestage.training.losses import consistency_ramp, dice_loss, masked_cross_entropy
 from napari_threestage.training.teacher import decay_at
 
@@ -55,7 +52,6 @@ if TYPE_CHECKING:
     from napari_threestage.stages import StageSpec
     from napari_threestage.training.batches import Sample
     from napari_threestage.training.multitask import TwoBranchNetwork
-    from napari_threestage.training.networks import BlockNetwork
 
 
 class PlainTrainer:
@@ -76,8 +72,6 @@ class PlainTrainer:
         self.spec, self.config, self.device, self.step = spec, config, device, 0
         self.network = network.to(device)
         self.teacher = copy.deepcopy(network.segmenter).eval().requires_grad_(False)
-        self.averaged = spec.self_training or config.teacher.in_stage_1
-        self.clean = config.teacher.statistics == "clean"
         self.optimiser = build_optimiser(config, network)
         self.branched = spec.pseudo_masks_from is not None and config.loss.pseudo > 0
         names = ["truth", *(["inside"] if spec.self_training else [])]
@@ -86,16 +80,13 @@ class PlainTrainer:
         has_truth = [sample.truth is not None for sample in samples]
         labelled = [plane for plane, known in zip(planes, has_truth, strict=True) if known]
         self.random = Random(seed)
-        every = (labelled, planes, planes)
-        self._labelled, self._whole, self._unperturbed = map(self._endless, every)
+        self._labelled, self._whole = (self._endless(part) for part in (labelled, planes))
         self._map = ThreadPoolExecutor(workers).map if workers else map
-        set_train_mode(network, network.segmenter, config)
+        set_train_mode(network, config)
 
     def train_step(self) -> dict[str, float]:
         """Make one step and return its losses by name."""
         data, self_training = self.config.data, self.spec.self_training
-        if self.averaged and self.clean and self.step % EVERY == 0:
-            self._see_unperturbed_crops()
         n_labelled = data.labelled_batch if self_training else data.stage1_batch
         items = self._crops(self._labelled, n_labelled, focus=True)
         if self_training:
@@ -110,7 +101,7 @@ class PlainTrainer:
         if self.config.optimiser.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.clip)
         self.optimiser.step()
-        if self.averaged:
+        if self_training or self.config.teacher.in_stage_1:
             self._average()
         self.step += 1
         return {name: value.item() for name, value in losses.items()}
@@ -125,18 +116,6 @@ class PlainTrainer:
         return list(
             self._map(lambda pair: weak_crop(pair[0], self.config.data, focus, pair[1]), drawn)
         )
-
-    @torch.no_grad()
-    def _see_unperturbed_crops(self) -> None:
-        """Let the teacher's batch norm take in crops as they are."""
-        data = self.config.data.model_copy(update={"scale": (1.0, 1.0)})
-        crops = [
-            weak_crop(next(self._unperturbed), data, False, Random(self.random.random()))
-            for _ in range(student_crops(self.config, self.spec))
-        ]
-        set_train_mode(self.teacher, self.teacher, self.config)
-        self.teacher(image_batch(crops, self.device))
-        self.teacher.eval()
 
     @torch.no_grad()
     def _add_teacher_labels(self, items: Sequence[Item]) -> None:
@@ -212,8 +191,6 @@ class PlainTrainer:
         decay = decay_at(teacher, self.step, self.spec.steps)
         student = self.network.segmenter.state_dict()
         for name, mine in self.teacher.state_dict().items():
-            if self.clean and name.rsplit(".")[-1].startswith(("running_", "num_")):
-                continue  # those of unperturbed crops
             if mine.is_floating_point():
                 mine.mul_(decay).add_(student[name], alpha=1 - decay)
             else:
@@ -243,11 +220,11 @@ def build_optimiser(config: Config, network: TwoBranchNetwork, **how: bool) -> t
     return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, **how)
 
 
-def set_train_mode(network: nn.Module, segmenter: BlockNetwork, config: Config) -> None:
+def set_train_mode(network: TwoBranchNetwork, config: Config) -> None:
     """Training mode, with the backbone's batch norm as the recipe has it."""
     network.train()
     if config.network.batch_norm == "frozen":
-        for block in list(segmenter.blocks)[:-1]:
+        for block in list(network.segmenter.blocks)[:-1]:
             for part in block.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval().requires_grad_(False)

@@ -209,8 +209,8 @@ class TeacherConfig(Section):
     in_stage_1: bool = Field(False, description="stage 1 is judged by an average too")
     statistics: Literal["student", "clean"] = Field(
         "student",
-        description="of batch norm: averages of the student's, or those of unperturbed crops of L "
-        "and U, which the segmenter of every stage ends with",
+        description="batch norm's at the end of a stage: averages of the student's, or those of "
+        "unperturbed crops of L and U",
     )
 
 

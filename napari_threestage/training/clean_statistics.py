@@ -3,9 +3,10 @@
 The student's batches are perturbed, and half of their crops or all are of the few labelled images,
 placed on rare classes.  Means and variances of such crops are not those of the images that the
 segmenter is for, and where batch norm divides by the wrong ones, a good network gives bad masks.
-So θ' takes them from unperturbed crops of L and U; those need no labels (Li et al., Revisiting
-Batch Normalization For Practical Domain Adaptation, 2016), and an average of weights needs its own
-in any case (Izmailov et al., UAI 2018; Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021).
+So a stage ends with those of unperturbed crops of L and U.  They need no labels (Li et al.,
+Revisiting Batch Normalization For Practical Domain Adaptation, 2016), and an average of weights
+needs its own in any case (Izmailov et al., UAI 2018; Wu and Johnson, Rethinking "Batch" in
+BatchNorm, 2021).
 """
 
 from __future__ import annotations
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
     from napari_threestage.training.batches import Sample
     from napari_threestage.training.crops import Planes
 
-EVERY = 5  # steps between two passes while a stage trains
-MOMENTUM = 0.1  # weight of a pass then
-CROPS = 320  # at the end of a stage
+CROPS = 320  # that the statistics are a mean over
 
 
 class PlainCrops:
@@ -86,28 +85,14 @@ class CleanStatistics:
     def __init__(self, crops: PlainCrops, precision: torch.dtype, device: torch.device) -> None:
         self._crops, self._precision, self._device = crops, precision, device
 
-    def follow(self, network: nn.Module, step: int) -> None:
-        """Bring the statistics nearer to those of one batch; at most steps, do nothing."""
-        if step % EVERY == 0:
-            with _gathering(network) as norms:
-                self._see(network, norms, step // EVERY, MOMENTUM)
-
     def recompute(self, network: nn.Module) -> None:
         """Replace the statistics by their mean over `CROPS` crops."""
         with _gathering(network) as norms:
-            for number in range(-(-CROPS // self._crops.size)):
-                self._see(network, norms, number, 1 / (number + 1))
-
-    @torch.no_grad()
-    def _see(
-        self, network: nn.Module, norms: list[nn.BatchNorm2d], number: int, weight: float
-    ) -> None:
-        """Let the batch norms take in a batch with a weight."""
-        for norm in norms:
-            norm.momentum = weight
-        if norms:
-            with autocast(self._precision, self._device):
-                network(self._crops(number))
+            for number in range(-(-CROPS // self._crops.size) if norms else 0):
+                for norm in norms:
+                    norm.momentum = 1 / (number + 1)
+                with torch.no_grad(), autocast(self._precision, self._device):
+                    network(self._crops(number))
 
 
 @contextmanager

@@ -216,9 +216,6 @@ class StageTrainer:
         the statistics of batch norm have seen its crops then.
         """
         assert self._feed is not None and self._planes is not None and self._passes is not None
-        if self._statistics is not None and self.averaged:
-            with record_function("threestage::average"):
-                self._statistics.follow(self.teacher.network, self.step)
         with record_function("threestage::draw"):
             drawn = self._feed(self.step)
         with record_function("threestage::crops"):

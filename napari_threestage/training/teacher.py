@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_threestage.training.batch_norm import live_batch_norms
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import nn
 
     from napari_threestage.config import TeacherConfig
@@ -21,8 +17,7 @@ if TYPE_CHECKING:
 class Teacher:
     """Holds θ' as a network in evaluation mode and moves it towards θ after every step.
 
-    Batch norm statistics are averaged like weights, if it has none of its own
-    (`clean_statistics`).
+    Batch norm statistics are averaged like weights, so that the teacher needs none of its own.
 
     Parameters
     ----------
@@ -43,8 +38,7 @@ class Teacher:
     def update(self, student: nn.Module, step: int, steps: int) -> None:
         """θ' <- α θ' + (1 - α) θ with the decay α of this step."""
         if self._pairs is None or self._pairs.student is not student:
-            own = live_batch_norms(self.network) if self.config.statistics == "clean" else {}
-            self._pairs = _Pairs(self.network, student, _buffers(own))
+            self._pairs = _Pairs(self.network, student)
         torch._foreach_lerp_(
             self._pairs.mine, self._pairs.theirs, 1 - decay_at(self.config, step, steps)
         )
@@ -55,18 +49,13 @@ class Teacher:
 class _Pairs:
     """The tensors of teacher and student, looked up once: both change them in place."""
 
-    def __init__(self, teacher: nn.Module, student: nn.Module, own: set[str]) -> None:
+    def __init__(self, teacher: nn.Module, student: nn.Module) -> None:
         self.student = student
-        mine, theirs = teacher.state_dict(), student.state_dict()
-        pairs = [(mine[name], theirs[name]) for name in mine if name not in own]
+        pairs = list(zip(teacher.state_dict().values(), student.state_dict().values(), strict=True))
         averaged = [pair for pair in pairs if pair[0].is_floating_point()]
         counted = [pair for pair in pairs if not pair[0].is_floating_point()]
         self.mine, self.theirs = [a for a, _ in averaged], [b for _, b in averaged]
         self.my_counts, self.their_counts = [a for a, _ in counted], [b for _, b in counted]
-
-
-def _buffers(modules: Mapping[str, nn.Module]) -> set[str]:
-    return {f"{place}.{name}" for place, one in modules.items() for name, _ in one.named_buffers()}
 
 
 def decay_at(config: TeacherConfig, step: int, steps: int) -> float:

@@ -112,18 +112,6 @@ def test_the_end_of_a_stage_is_the_same_every_time() -> None:
     assert all(torch.equal(again[name], once[name]) for name in floating)
 
 
-def test_while_it_trains_the_teacher_takes_its_weights_alone_from_the_student() -> None:
-    trainer = trainer_of({"teacher.decay": ((1.0, 0.0),), "teacher.warm_up": False}, steps=60)
-    for _ in range(60):
-        trainer.train_step()
-    teacher, student = trainer.teacher.network, trainer.network.segmenter
-    theirs, mine = dict(student.named_parameters()), dict(teacher.named_parameters())
-    assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
-    found = teacher.state_dict()[FIRST + "running_mean"]
-    of_all, of_labelled = (first_means(student, shares) for shares in ((1 / 4, 3 / 4), (1, 0)))
-    assert float((found - of_all).abs().max()) < 0.5 * float((found - of_labelled).abs().max())
-
-
 def test_frozen_statistics_stay() -> None:
     trainer = trainer_of({"network.batch_norm": "frozen"})
     before = state_of(trainer.segmenter)

@@ -121,7 +121,8 @@ def _labels_only(run: Run) -> Config:
     # Stage 1 may learn from images without labels, as rivals in the benchmark do.
     later = max(2, config.stages.unlabelled_from)
     stages = config.stages.model_copy(update={"unlabelled_from": later})
-    return config.model_copy(update={"stages": stages})
+    teacher = config.teacher.model_copy(update={"statistics": "student"})
+    return config.model_copy(update={"stages": stages, "teacher": teacher})
 
 
 def _with_steps(config: Config, steps: list[int]) -> Config:

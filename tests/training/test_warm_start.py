@@ -179,7 +179,7 @@ def test_a_refresh_of_a_refresh_has_as_many_steps_as_that(project: Project) -> N
 
 
 def test_a_baseline_has_the_labels_and_all_the_steps_of_its_run(project: Project) -> None:
-    old = train(project, config_of(stages__unlabelled_from=1))
+    old = train(project, config_of(stages__unlabelled_from=1, teacher__statistics="clean"))
     [labelled] = old.inputs.labels
     frozen = old.read_truth(labelled)
     project.write_ground_truth(labelled, np.ones((48, 48), np.uint8), "painted")
@@ -195,7 +195,11 @@ def test_a_baseline_has_the_labels_and_all_the_steps_of_its_run(project: Project
     np.testing.assert_array_equal(run.read_truth(labelled), frozen)
     stages = {"steps": old.config.stages.steps, "unlabelled_from": 1}
     settings = run.config.stages.model_copy(update=stages)
-    assert run.config.model_copy(update={"stages": settings}) == old.config
+    assert run.config.teacher.statistics == "student"  # the others are of unlabelled images, too
+    like_it = {"stages": settings, "teacher": old.config.teacher}
+    assert run.config.model_copy(update=like_it) == old.config
+    kept = {"statistics": "clean"}
+    assert run.config.teacher.model_copy(update=kept) == old.config.teacher
     for refused in (prepare_baseline, prepare_refresh):
         with pytest.raises(NotReadyError, match="learns from labels only"):
             refused(project, run, seed=None, device="cpu")

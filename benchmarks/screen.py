@@ -1,6 +1,6 @@
 """Which ingredients pay?  Many switches at once, each judged by all trainings.
 
-    python benchmarks/screen.py benchmarks/switches/first.json nuclei leaves --output screening
+    python benchmarks/screen.py benchmarks/switches/second.json nuclei leaves --output screening
 
 A file of switches holds {switch: {setting: value}}, at most ten; a column of the design without one
 shows what chance does.
@@ -33,6 +33,8 @@ from rich.text import Text
 from scipy import stats
 
 from napari_threestage.benchmark.children import Children, CommandFailed
+from napari_threestage.config import load_config, parse_setting
+from napari_threestage.errors import ConfigError
 from napari_threestage.files import write_json
 
 if TYPE_CHECKING:
@@ -77,12 +79,32 @@ def cells(data: Sequence[Path], seeds: Sequence[int], switches: Switches) -> lis
 
 def read_switches(path: str) -> Switches:
     try:
-        switches: Switches = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        switches: Switches = {**json.loads(Path(path).read_text())}
+    except (OSError, ValueError, TypeError) as error:
         raise argparse.ArgumentTypeError(f"{path} holds no switches: {error}") from error
     if not 0 < len(switches) <= MOST:
         raise argparse.ArgumentTypeError(f"{path} holds {len(switches)} switches, not 1 to {MOST}")
     return switches
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse switches that change nothing, and a folder with trainings of others.
+
+    Raises
+    ------
+    ConfigError
+        What is wrong.
+    """
+    shared = dict(map(parse_setting, options.set))
+    base = load_config(options.preset, shared)
+    for name, changes in options.switches.items():
+        if load_config(options.preset, shared | changes) == base:
+            raise ConfigError(f"The switch '{name}' changes nothing in {options.preset}.")
+    path, asked = options.output / "switches.json", [options.preset, shared, options.switches]
+    if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(asked)):
+        raise ConfigError(f"{options.output} holds trainings of other switches or settings.")
+    options.output.mkdir(parents=True, exist_ok=True)
+    write_json(path, asked)
 
 
 def train(cell: Cell, options: argparse.Namespace, children: Children) -> bool:
@@ -114,8 +136,8 @@ def scores(cell: Cell, output: Path) -> dict[str, float]:
 def effects(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the effect of each column and the margin of error of each.
 
-    No column is left to tell chance from, so the margin is taken from the effects themselves, most
-    of which are taken for chance (Lenth, Technometrics 31, 1989).
+    Hardly a column is left to tell chance from, so the margin is taken from the effects themselves,
+    most of which are taken for chance (Lenth, Technometrics 31, 1989).
     """
     signs = np.where(plackett_burman(), 1, -1)
     found = signs.T @ values / (len(values) / 2)
@@ -181,7 +203,10 @@ def main() -> None:
     if not 0 < options.held_out < 1:
         parser.error("--held-out is a share of the training images: the test images decide nothing")
     options.output = options.output.resolve()
-    options.output.mkdir(parents=True, exist_ok=True)
+    try:
+        check(options)
+    except ConfigError as error:
+        parser.error(str(error))
     worked = [True]
     if not options.table_only:
         children = Children()

@@ -26,6 +26,8 @@ PAPER_OPERATIONS = (
     "shear_y",
 )
 
+WITHOUT_BATCH_NORM = ("convnext", "vit_")  # beginnings of the names of such backbones
+STATISTICS_CROPS = 320  # that clean statistics of batch norm are a mean over, at least
 
 T = TypeVar("T")
 AtLeast1 = Annotated[int, Field(ge=1)]

@@ -232,6 +232,29 @@ def test_no_switches_or_too_many_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_screening_refuses_what_would_be_shown_under_a_wrong_name(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = load("screen")
+
+    def told(file: str, *more: str) -> str:
+        arguments = [str(SWITCHES / file), "leaves", "--table-only", *more]
+        arguments += ["--output", str(tmp_path / "out")]
+        monkeypatch.setattr(sys, "argv", ["screen.py", *arguments])
+        with pytest.raises(SystemExit):
+            screen.main()
+        return capsys.readouterr().err
+
+    # This rate is that of the preset by now.
+    assert "The switch 'twice the rate' changes nothing" in told("first.json")
+    assert not (tmp_path / "out").exists()
+    before = ["--set", "optimiser.learning_rate=1e-3"]
+    assert told("first.json", *before) == ""
+    assert "trainings of other switches" in told("second.json")
+    assert "trainings of other switches" in told("first.json", *before, "--set", "loss.dice=1")
+    assert told("first.json", *before) == ""
+
+
 def test_screening_finds_what_each_switch_does(
     load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_threestage.config import PAPER_OPERATIONS
 from napari_threestage.errors import ConfigError
-from napari_threestage.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,8 +65,12 @@ class Method:
     budget: Literal["stages", "whole", "rest"] = "stages"
 
 
-def _bound(name: str, title: str, statistics: str = "student", **more: Any) -> Method:
-    settings = {"stages.unlabelled_from": 2, "teacher.statistics": statistics}
+# Labels alone: no statistics of other images.
+_ALONE = {"teacher.statistics": "student"}
+
+
+def _bound(name: str, title: str, settings: dict[str, Any] | None = None, **more: Any) -> Method:
+    settings = {"stages.unlabelled_from": 2} | (settings or {})
     return Method(name, title, "", "bounds", settings, stages="1", **more)
 
 
@@ -124,16 +127,16 @@ def _ablation(name: str, title: str, settings: dict[str, Any], stages: str = "1-
 
 
 _BOUNDS = (
-    _bound(SUPERVISED, "labels alone, steps of stage 1"),
-    _bound(CONTROL, "labels alone, steps of all stages", budget="whole"),
+    _bound(SUPERVISED, "labels alone, steps of stage 1", _ALONE),
+    _bound(CONTROL, "labels alone, steps of all stages", _ALONE, budget="whole"),
     _bound(
         ADAPTED,
         "the same with batch norm statistics of all images",
-        statistics="clean",
+        {"teacher.statistics": "clean"},
         budget="whole",
     ),
-    _bound(FULL, "all labels, steps of all stages", "clean", labels="all", budget="whole"),
-    _bound("full-short", "all labels, steps of stage 1", "clean", labels="all"),
+    _bound(FULL, "all labels, steps of all stages", labels="all", budget="whole"),
+    _bound("full-short", "all labels, steps of stage 1", labels="all"),
 )
 _PAPER_STYLE = {
     "loss.threshold": 0.0,
@@ -167,11 +170,7 @@ _PAPER_STYLE = {
 _OWN = (
     _own("three-stage", "the three stages, as the preset has them"),
     _own(PAPER_STYLE, "the paper's losses and operator", settings=_PAPER_STYLE),
-    *(
-        _own(name, f"preset {name}", preset=name)
-        for name in ("quick", "balanced", "best")
-        if name in PRESETS
-    ),
+    *(_own(name, f"preset {name}", preset=name) for name in ("quick", "best", "balanced")),
 )
 _RIVALS = (
     _rival(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_threestage.report.recipe_text import recipe_sentences
 from napari_threestage.report.wording import bounds, count, counted, enumerated, file_name, percent
+from napari_threestage.sections import WITHOUT_BATCH_NORM
 from napari_threestage.stages import stage_table
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ BIBTEX = """@article{ke2022threestage,
 }"""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DECODERS = {"aspp": "an ASPP decoder", "pyramid": "a decoder with skip connections"}
-WITHOUT_BATCH_NORM = ("convnext", "vit_")
 JUDGED_ON = {
     "validation": "set aside for validation, which no stage learned from",
     "new": "that were labelled afterwards and that no stage learned from",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_threestage.report.wording import counted, enumerated
-from napari_threestage.sections import for_stage
+from napari_threestage.sections import STATISTICS_CROPS, WITHOUT_BATCH_NORM, for_stage
 from napari_threestage.stages import stage_table
 
 if TYPE_CHECKING:
@@ -200,12 +200,12 @@ def _teacher(config: Config, learns: bool, begins_alone: bool) -> str:
 
 def _statistics(config: Config) -> str:
     network = config.network
-    learning = network.batch_norm == "live" or network.decoder == "pyramid"
-    if config.teacher.statistics == "student" or not learning:
+    live = network.batch_norm == "live" and not network.backbone.startswith(WITHOUT_BATCH_NORM)
+    if config.teacher.statistics == "student" or not (live or network.decoder == "pyramid"):
         return ""
     return (
-        "Batch norm had, wherever masks were made, the means and variances of unperturbed crops of "
-        "all images."
+        "At the end of a stage, means and variances of batch normalisation were replaced by those "
+        f"of {STATISTICS_CROPS} unperturbed crops, drawn evenly from all images."
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,13 +80,13 @@ class _Normalise(torch.autograd.Function):
         return scaled, None, None, None, None, None
 
 
-def live_batch_norms(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    """Return, by their place, the batch norms whose statistics are not frozen."""
-    return {
-        place: norm
-        for place, norm in network.named_modules()
-        if isinstance(norm, nn.BatchNorm2d) and not isinstance(norm, FrozenBatchNorm)
-    }
+def live_batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms whose statistics are not frozen, those of several processes too."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and not isinstance(module, FrozenBatchNorm)
+    ]
 
 
 def freeze_batch_norm(network: nn.Module) -> None:

@@ -16,26 +16,27 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_threestage.sections import STATISTICS_CROPS
 from napari_threestage.training.batch_norm import live_batch_norms
 from napari_threestage.training.batches import CropSampler, step_generator
 from napari_threestage.training.precision import autocast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor, nn
+    from torch.nn.modules.batchnorm import _BatchNorm
 
     from napari_threestage.config import DataConfig
     from napari_threestage.training.batches import Sample
     from napari_threestage.training.crops import Planes
 
-CROPS = 320  # that the statistics are a mean over
-
 
 class PlainCrops:
     """Batches of unperturbed crops of L and U, every image once before any comes again.
 
-    They are flipped as in training, and zoomed only where the recipe always does that.
+    They are flipped as in training, and zoomed only where the recipe always does that.  Images
+    smaller than a crop are padded as in training.
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ class PlainCrops:
 class CleanStatistics:
     """Gives networks the batch norm statistics of unperturbed crops.
 
+    A variance is the mean of those of the batches, as in training, which normalises by these.
+
     Parameters
     ----------
     crops
@@ -85,20 +88,28 @@ class CleanStatistics:
     def __init__(self, crops: PlainCrops, precision: torch.dtype, device: torch.device) -> None:
         self._crops, self._precision, self._device = crops, precision, device
 
-    def recompute(self, network: nn.Module) -> None:
-        """Replace the statistics by their mean over `CROPS` crops."""
+    def recompute(self, network: nn.Module, obey: Callable[[], None]) -> None:
+        """Replace the statistics by their mean over `STATISTICS_CROPS` crops.
+
+        Parameters
+        ----------
+        obey
+            Called before every batch; raises to end.
+        """
         with _gathering(network) as norms:
-            for number in range(-(-CROPS // self._crops.size) if norms else 0):
+            for number in range(-(-STATISTICS_CROPS // self._crops.size) if norms else 0):
+                obey()
                 for norm in norms:
                     norm.momentum = 1 / (number + 1)
                 with torch.no_grad(), autocast(self._precision, self._device):
-                    network(self._crops(number))
+                    # Not compiled, which would be done anew for every momentum.
+                    network.forward(self._crops(number))
 
 
 @contextmanager
-def _gathering(network: nn.Module) -> Iterator[list[nn.BatchNorm2d]]:
+def _gathering(network: nn.Module) -> Iterator[list[_BatchNorm]]:
     """Let those batch norms that are not frozen take in what they see; nothing else changes."""
-    norms = [*live_batch_norms(network).values()]
+    norms = live_batch_norms(network)
     before = [(norm.momentum, norm.training) for norm in norms]
     for norm in norms:
         norm.train()

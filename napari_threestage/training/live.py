@@ -80,7 +80,11 @@ class LiveSamples:
             self.look(trainer)
 
     def look(self, trainer: StageTrainer) -> None:
-        """Predict the windows with what would be the stage's segmenter."""
+        """Predict the windows with what the stage's segmenter is by now.
+
+        Its batch norm has the student's statistics until the stage is over; where the recipe wants
+        others then, the last look may differ much from the one before.
+        """
         if not self._windows:
             return
         begun = time.monotonic()

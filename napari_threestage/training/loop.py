@@ -50,7 +50,7 @@ from napari_threestage.training.teacher import Teacher
 from napari_threestage.training.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_threestage.config import Config, DataConfig
     from napari_threestage.stages import StageSpec
@@ -155,7 +155,7 @@ class StageTrainer:
         """Look at unperturbed crops where the recipe wants that."""
         if self.config.teacher.statistics != "clean":
             return None
-        size = max(1, self.images_per_step // self.economy.parts)  # no more than fits in a step
+        size = max(1, self.images_per_step // self.economy.parts)  # that a step has, too
         crops = PlainCrops(self._samples, planes, data, self.seed, self.spec.number, size)
         return CleanStatistics(crops, self.precision, self.device)
 
@@ -232,13 +232,21 @@ class StageTrainer:
                 self.teacher.update(self.network.segmenter, self.step - 1, self.spec.steps)
         return losses
 
-    def finish(self) -> None:
-        """Bring student and teacher into the state in which they predict images."""
+    def finish(self, *, student: bool, obey: Callable[[], None] = lambda: None) -> None:
+        """Bring what the stage ends with into the state in which it predicts images.
+
+        Parameters
+        ----------
+        student
+            Whether the student is to predict images as well.
+        obey
+            Called now and then; raises to end.
+        """
         if self._statistics is None:
             return
-        self._statistics.recompute(self.network.segmenter)
-        if self.averaged:
-            self._statistics.recompute(self.teacher.network)
+        self._statistics.recompute(self.segmenter, obey)
+        if student and self.averaged:
+            self._statistics.recompute(self.network.segmenter, obey)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on."""

@@ -253,12 +253,15 @@ class _Execution:
             if not trainer.done:
                 self.live = thrift.look(self.live, when_due=True)
         trainer.close()
-        trainer.finish()
+        witnessed = trainer.averaged and spec.number == self.inputs.last_stage
+        # Several processes make every pass together, so none may leave.
+        obey = self.control.obey if self.workers.count == 1 else _go_on
+        trainer.finish(student=witnessed, obey=obey)
         self.live = thrift.look(self.live)
         self.economy = trainer.economy  # which the next stage begins with
         if self.workers.leads:
             keep_economy(self.run.stage_path(spec.number), trainer.economy)
-            if trainer.averaged and spec.number == self.inputs.last_stage:
+            if witnessed:
                 student = trainer.network.segmenter
                 self._segmenter(spec, student).save(self._student_path(spec))
             # Last, as a stage with a model is not trained again.
@@ -333,6 +336,10 @@ class _Execution:
 
 def _validated(stage: int, on: str, scores: Scores) -> Validated:
     return Validated(stage=stage, on=on, miou=scores.miou, iou=scores.iou, accuracy=scores.accuracy)
+
+
+def _go_on() -> None:
+    """Ask nobody."""
 
 
 def _be_nice() -> None:

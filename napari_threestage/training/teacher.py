@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Teacher:
     """Holds θ' as a network in evaluation mode and moves it towards θ after every step.
 
-    Batch norm statistics are averaged like weights, so that the teacher needs none of its own.
+    Batch norm statistics are averaged like weights; a stage may end with others
+    (`clean_statistics`).
 
     Parameters
     ----------

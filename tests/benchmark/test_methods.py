@@ -179,9 +179,11 @@ def test_weights_of_figure_3() -> None:
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_unlabelled_images_lend_their_statistics_to_our_method_alone(method: Method) -> None:
     """Labels alone are labels alone, and a rival is what its authors say; all labels are all."""
-    ours = method.group in {"own", "ablations"} and method.name != "student-statistics"
-    wanted = ours or method.labels == "all" or method.name == "supervised-adapted"
-    if method.name == "paper-style":
-        wanted = False
+    never = {"paper-style", "student-statistics", "supervised", "supervised-long"}
+    presets_own = method.group != "rivals" and method.name not in never
     if method.name != "forest":
-        assert (config_of(method.name).teacher.statistics == "clean") is wanted
+        found = config_of(method.name).teacher.statistics
+        assert (found == "clean") is presets_own
+    if method.name not in {"forest", "supervised-adapted", "quick", "best", "balanced"}:
+        without = BASE | {"teacher.statistics": "student"}
+        assert config_of(method.name, changes=without).teacher.statistics == "student"

@@ -22,6 +22,7 @@ def learned(options: dict[str, Any], workers: Workers) -> dict[str, Any]:
     kept["gradients"] = gradients(trainer.network)
     for _ in range(2):
         trainer.train_step()
+    trainer.finish(student=True)
     kept |= {"network": trainer.network.state_dict()}
     return kept | {"teacher": trainer.teacher.network.state_dict()}
 

@@ -375,8 +375,8 @@ def test_a_stage_goes_on_bit_for_bit_from_its_checkpoint(
     assert second.step == 2
     found += [losses_of(second.train_step()) for _ in range(5)]
     assert found == expected
-    whole.finish()
-    second.finish()
+    whole.finish(student=True)
+    second.finish(student=True)
     for mine, theirs in ((whole.network, second.network), (whole.segmenter, second.segmenter)):
         for name, value in mine.state_dict().items():
             assert torch.equal(theirs.state_dict()[name], value), name

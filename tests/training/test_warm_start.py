@@ -12,6 +12,7 @@ import torch
 
 from napari_threestage.config import load_config
 from napari_threestage.errors import NotReadyError
+from napari_threestage.events import Event, Sampled
 from napari_threestage.inference.segmenter import load_segmenter
 from napari_threestage.runs import Run
 from napari_threestage.stages import stage_table
@@ -20,7 +21,7 @@ from napari_threestage.training.derived import prepare_baseline, prepare_refresh
 from napari_threestage.training.economy import Economy
 from napari_threestage.training.networks import build_network
 from napari_threestage.training.prepare import prepare_run, steps_behind
-from napari_threestage.training.run import _Execution
+from napari_threestage.training.run import _Execution, execute_run
 from napari_threestage.training.warm_start import class_axes, take_over
 from napari_threestage.training.workers import Workers
 
@@ -228,3 +229,28 @@ def test_all_steps_that_led_to_a_run_count(project: Project) -> None:
     older = Run(built.path)
     older.inputs = replace(built.inputs, steps_before=0)
     assert steps_behind(older) == 100 + 10 + 10  # the best that is known
+
+
+def test_a_run_ends_its_stages_with_the_statistics_that_the_recipe_wants(project: Project) -> None:
+    runs = {}
+    for statistics in ("student", "clean"):
+        config = config_of(teacher__statistics=statistics, stages__steps=[3])
+        runs[statistics] = prepare_run(project, config, stages=(1, 1), seed=7, device="cpu")
+        events: list[Event] = []
+        execute_run(project, runs[statistics], events.append, lambda: False)
+    student, clean = (weights_of(runs[name], 1) for name in ("student", "clean"))
+    changed = {name for name, value in clean.items() if not torch.equal(value, student[name])}
+    assert {name.rsplit(".")[-1] for name in changed} <= {
+        *("running_mean", "running_var", "num_batches_tracked")
+    }
+    assert any("running_var" in name for name in changed)
+    # What is shown last is what is kept.
+    *_, last = [event for event in events if isinstance(event, Sampled)]
+    segmenter = load_segmenter(runs["clean"].model_path(1), torch.device("cpu"))
+    for window in last.windows:
+        image = project.read_image(window["image"])
+        shown = runs["clean"].read_sample(1, window["image"])
+        mask, _ = segmenter.predict(image)
+        np.testing.assert_array_equal(
+            shown, mask[..., : shown.shape[0], : shown.shape[1]].squeeze()
+        )

@@ -148,6 +148,7 @@ def test_runs_are_deleted_only_when_somebody_agrees(
     copy: Path, threestage: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, baseline, refreshed = runs_of(copy)
+    threestage("runs", copy)  # it notes the sizes of the runs
     whole = fingerprint(copy)
     for options in ((), ("--json",)):
         assert "--yes" in threestage("runs", copy, "--delete", run.id, *options).sentence

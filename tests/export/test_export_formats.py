@@ -63,7 +63,7 @@ def test_the_document_says_what_was_done(exported: Exported, format_: str) -> No
     assert found["bytes"] == path.stat().st_size
     assert found["format"] == format_ and found["stage"] == 1
     assert found["image"].startswith("picture")
-    assert 0 <= found["largest_difference"] < 1e-5 < found["tolerance"]
+    assert 0 <= found["largest_difference"] < 1e-4 < found["tolerance"]
     users = {"safetensors": "torch", "pt2": "torch"}
     assert users.get(format_, "onnxruntime") in found["checked_with"]
     kept = json.loads(record.read_text())

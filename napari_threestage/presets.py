@@ -9,61 +9,74 @@ from __future__ import annotations
 
 from typing import Any
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "network": {
-            "backbone": "auto",
-            "decoder": "pyramid",
-            "weights": "auto",
-            "output_stride": 16,
-            "batch_norm": "live",
-            "align_corners": False,
-        },
-        "data": {
-            "crop": (96, 96),
-            "labelled_batch": 4,
-            "whole_set_batch": 4,
-            "stage1_batch": 4,
-            "scale": (0.75, 1.33),
-            "flip_vertical": True,
-            "class_focus": 0.5,
-        },
-        "augment": {
-            "operations": (
-                "identity",
-                "autocontrast",
-                "rotate",
-                "color",
-                "contrast",
-                "brightness",
-                "sharpness",
-                "shear_x",
-                "shear_y",
-                "translate_x",
-                "translate_y",
-            ),
-            "cutout_size": 0.125,
-            "cutmix": 0.5,
-            "labelled": (1.0, 0.0),
-        },
-        "loss": {"consistency": 1.0, "pseudo": 0.5, "threshold": 0.9, "dice": 0.5},
-        "optimiser": {
-            "name": "adamw",
-            "learning_rate": 2e-3,  # its steps are few; see "Ten switches at once" in docs/quick.md
-            "backbone_factor": 0.3,
-            "weight_decay": 1e-4,
-            "schedule": "poly",
-            "warm_up": 0.05,
-            "clip": 1.0,
-        },
-        "teacher": {
-            "decay": ((1.0, 0.99),),
-            "warm_up": True,
-            "in_stage_1": True,
-            "statistics": "clean",
-        },
-        "stages": {"steps": (300, 400), "start_from": "previous"},
+_QUICK: dict[str, Any] = {
+    "network": {
+        "backbone": "auto",
+        "decoder": "pyramid",
+        "weights": "auto",
+        "output_stride": 16,
+        "batch_norm": "live",
+        "align_corners": False,
     },
+    "data": {
+        "crop": (96, 96),
+        "labelled_batch": 4,
+        "whole_set_batch": 4,
+        "stage1_batch": 4,
+        "scale": (0.75, 1.33),
+        "flip_vertical": True,
+        "class_focus": 0.5,
+    },
+    "augment": {
+        "operations": (
+            "identity",
+            "autocontrast",
+            "rotate",
+            "color",
+            "contrast",
+            "brightness",
+            "sharpness",
+            "shear_x",
+            "shear_y",
+            "translate_x",
+            "translate_y",
+        ),
+        "cutout_size": 0.125,
+        "cutmix": 0.5,
+        "labelled": (1.0, 0.0),
+    },
+    "loss": {"consistency": 1.0, "pseudo": 0.5, "threshold": 0.9, "dice": 0.5},
+    "optimiser": {
+        "name": "adamw",
+        "learning_rate": 2e-3,  # its steps are few; see "Ten switches at once" in docs/quick.md
+        "backbone_factor": 0.3,
+        "weight_decay": 1e-4,
+        "schedule": "poly",
+        "warm_up": 0.05,
+        "clip": 1.0,
+    },
+    "teacher": {
+        "decay": ((1.0, 0.99),),
+        "warm_up": True,
+        "in_stage_1": True,
+        "statistics": "clean",
+    },
+    "stages": {"steps": (300, 400), "start_from": "previous"},
+}
+_BEST = _QUICK | {"inference": {"flips": True, "flips_vertical": True, "transpose": True}}
+_BALANCED = _QUICK | {
+    "network": _QUICK["network"] | {"backbone": "resnet50", "decoder_channels": 128},
+    "data": _QUICK["data"]
+    | {"crop": (256, 256), "labelled_batch": 8, "whole_set_batch": 8, "stage1_batch": 8},
+    "optimiser": _QUICK["optimiser"] | {"learning_rate": 1e-3},
+    "teacher": _QUICK["teacher"] | {"decay": ((1.0, 0.996),)},
+    "stages": {"steps": (2_000, 4_000), "start_from": "previous"},
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": _QUICK,
+    "best": _BEST,
+    "balanced": _BALANCED,
     "paper-cityscapes": {},
     "paper-voc": {
         "data": {
@@ -78,17 +91,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "stages": {"steps": (60_000,)},
     },
 }
-PRESETS["best"] = PRESETS["quick"] | {
-    "inference": {"flips": True, "flips_vertical": True, "transpose": True}
-}
-PRESETS["balanced"] = PRESETS["quick"] | {
-    "network": PRESETS["quick"]["network"] | {"backbone": "resnet50", "decoder_channels": 128},
-    "data": PRESETS["quick"]["data"]
-    | {"crop": (256, 256), "labelled_batch": 8, "whole_set_batch": 8, "stage1_batch": 8},
-    "optimiser": PRESETS["quick"]["optimiser"] | {"learning_rate": 1e-3},
-    "teacher": PRESETS["quick"]["teacher"] | {"decay": ((1.0, 0.996),)},
-    "stages": {"steps": (2_000, 4_000), "start_from": "previous"},
-}
+"""In the order in which they are offered."""
 
 # What the paper changes with the share of labelled images (its section IV): sizes of the labelled
 # and of the whole-set sub-batch, and λ1 = λ2.

@@ -24,7 +24,7 @@ Kind = Literal["bool", "choice", "int", "float", "text", "json"]
 
 PRESET_PURPOSES = {
     "quick": "For a first result within minutes, on a CPU too; small images, few of them labelled.",
-    "best": "As quick, but masks are means over eight mirror images: a little better, slower to make.",
+    "best": "As quick, but masks are means over eight mirror images: a bit better, slower to make.",
     "balanced": "Better masks in an hour or so on a GPU: a larger network and more steps.",
     "paper-voc": "The published recipe for photographs with few labelled images; days on a GPU.",
     "paper-cityscapes": "The published recipe for large street scenes; days on a GPU.",

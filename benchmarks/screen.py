@@ -33,6 +33,7 @@ from rich.text import Text
 from scipy import stats
 
 from napari_threestage.benchmark.children import Children, CommandFailed
+from napari_threestage.benchmark.recipes import to_arguments
 from napari_threestage.config import load_config, parse_setting
 from napari_threestage.errors import ConfigError
 from napari_threestage.files import write_json
@@ -110,11 +111,11 @@ def check(options: argparse.Namespace) -> None:
 def train(cell: Cell, options: argparse.Namespace, children: Children) -> bool:
     """Make the row of a training, if there is none yet; False where that failed."""
     changes = {name: value for on in cell.on for name, value in options.switches[on].items()}
-    given = [f"{name}={json.dumps(value)}" for name, value in changes.items()]
     arguments = [
         *(cell.data, "--methods", "three-stage", "--labelled", options.labelled),
         *("--seeds", cell.seed, "--held-out", options.held_out, "--preset", options.preset),
-        *(part for one in [*options.set, *given] for part in ("--set", one)),
+        *(part for one in options.set for part in ("--set", one)),
+        *to_arguments(changes),
         *("--jobs", 1, "--output", cell.folder(options.output)),
     ]
     print(cell.folder(options.output).name, ", ".join(cell.on) or "the preset", flush=True)

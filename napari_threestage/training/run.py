@@ -255,7 +255,7 @@ class _Execution:
         trainer.close()
         witnessed = trainer.averaged and spec.number == self.inputs.last_stage
         # Several processes make every pass together, so none may leave.
-        obey = self.control.obey if self.workers.count == 1 else _go_on
+        obey = self.control.obey if self.workers.count == 1 else lambda: None
         trainer.finish(student=witnessed, obey=obey)
         self.live = thrift.look(self.live)
         self.economy = trainer.economy  # which the next stage begins with
@@ -336,10 +336,6 @@ class _Execution:
 
 def _validated(stage: int, on: str, scores: Scores) -> Validated:
     return Validated(stage=stage, on=on, miou=scores.miou, iou=scores.iou, accuracy=scores.accuracy)
-
-
-def _go_on() -> None:
-    """Ask nobody."""
 
 
 def _be_nice() -> None:

@@ -157,9 +157,14 @@ class CropSampler:
         return top, left
 
 
+def stage_seed(seed: int, stage: int) -> int:
+    """Return the seed of what a run draws once for a stage."""
+    return seed * 97 + stage
+
+
 def step_generator(seed: int, stage: int, step: int, stream: int = 0) -> torch.Generator:
     """Return the random numbers of a step; nothing else has to be saved to resume."""
-    return torch.Generator().manual_seed(((seed * 97 + stage) * 1_000_003 + step) * 13 + stream)
+    return torch.Generator().manual_seed((stage_seed(seed, stage) * 1_000_003 + step) * 13 + stream)
 
 
 def _class_places(truth: Tensor | None) -> list[Tensor]:

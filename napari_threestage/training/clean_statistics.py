@@ -18,7 +18,7 @@ import torch
 
 from napari_threestage.sections import STATISTICS_CROPS
 from napari_threestage.training.batch_norm import live_batch_norms
-from napari_threestage.training.batches import CropSampler, step_generator
+from napari_threestage.training.batches import CropSampler, stage_seed, step_generator
 from napari_threestage.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PlainCrops:
         low, high = data.scale
         zoom = min(max(1.0, low), high)
         plain = data.model_copy(update={"scale": (zoom, zoom)})
-        self._sampler = CropSampler(samples, plain, seed * 97 + stage, labelled=False)
+        self._sampler = CropSampler(samples, plain, stage_seed(seed, stage), labelled=False)
         self._planes, self._seed, self._stage, self.size = planes, seed, stage, size
 
     def __call__(self, number: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from napari_threestage.config import AugmentConfig, for_stage
 from napari_threestage.stages import crops_per_step
 from napari_threestage.training.augment import StrongOperator, draw_operator, join_operators
-from napari_threestage.training.batches import CropSampler, join, step_generator
+from napari_threestage.training.batches import CropSampler, join, stage_seed, step_generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ class Drawing:
         self._seed, self._workers, self._crop = seed, workers, data.crop
         own = config.augment.labelled_with
         self._labelled_with = AugmentConfig.model_validate(own.model_dump()) if own else None
-        sampler_seed = seed * 97 + spec.number
+        sampler_seed = stage_seed(seed, spec.number)
         self._labelled = CropSampler(samples, data, sampler_seed, labelled=True)
         self._whole = CropSampler(samples, data, sampler_seed, labelled=False)
 

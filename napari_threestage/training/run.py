@@ -33,6 +33,7 @@ from napari_threestage.inference.segmenter import Segmenter, load_segmenter
 from napari_threestage.project import content_hash
 from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import crops_per_step, stage_table
+from napari_threestage.training.batches import stage_seed
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_threestage.training.control import Control
 from napari_threestage.training.data import SampleSet, present_truth
@@ -274,7 +275,7 @@ class _Execution:
     def _trainer(self, spec: StageSpec, data: SampleSet) -> StageTrainer:
         """Build f as it starts, with this stage's second branch."""
         inputs, network = self.inputs, self.config.network
-        torch.manual_seed(inputs.seed * 97 + spec.number)
+        torch.manual_seed(stage_seed(inputs.seed, spec.number))
         segmenter, n_classes = build_segmenter(self.run), len(inputs.classes)
         own_blocks = build_own_blocks(network, inputs.n_channels, n_classes, spec.own_blocks)
         load_start(segmenter, self.run, spec)

@@ -32,16 +32,9 @@ from napari_threestage.training.crops import (
 from napari_threestage.training.drawing import Drawing, Drawn
 from napari_threestage.training.economy import Economy
 from napari_threestage.training.feed import Feed
-from napari_threestage.training.losses import (
-    IGNORE,
-    class_weights,
-    consistency_ramp,
-    count_valid,
-    dice_loss,
-    masked_cross_entropy,
-    soft_distance,
-)
+from napari_threestage.training.losses import class_weights, count_valid
 from napari_threestage.training.multitask import FeatureDropout, TwoBranchNetwork
+from napari_threestage.training.objective import Objective
 from napari_threestage.training.optimise import Optimiser
 from napari_threestage.training.passes import Passes, ReplayedPasses
 from napari_threestage.training.precision import choose_precision
@@ -106,7 +99,7 @@ class StageTrainer:
         )
         self._make_targets = TargetMaker(spec, config, self.teacher, device, seed, self.workers)
         self._samples = samples
-        self.class_weight = self._class_weight()
+        self._objective = Objective(spec, config, self._class_weight(), self.workers)
         self.network.train()
         if not config.loss.pseudo:
             self.network.own_blocks.requires_grad_(False)  # they are not used
@@ -284,79 +277,14 @@ class StageTrainer:
             with record_function("threestage::student"):
                 logits, branch = passes.student(part.images, wants_branch, dropout)
             with record_function("threestage::losses"):
-                total, losses = self._losses(part, logits, branch, Counts(*counts), len(parts))
+                total, losses = self._objective(
+                    part, logits, branch, Counts(*counts), step=self.step, parts=len(parts)
+                )
             with record_function("threestage::backward"):
                 self.optimiser.backward(total)
             for name, value in losses.items():
                 sums[name] = sums[name] + value if name in sums else value
-        return self._known_to_all(sums)
-
-    def _losses(
-        self, part: Targets, logits: Tensor, branch: Tensor | None, counts: Counts, parts: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what to follow the gradient of, and the terms: eq. 2, later eq. 4 and 5.
-
-        Each term is this part's share of the mean over the whole step. Processes average their
-        gradients, so that a share counts once for each of them.
-        """
-        loss, n = self.config.loss, part.n_labelled
-        losses = {
-            "segmentation": masked_cross_entropy(
-                logits[:n], part.truth[:n], class_weight=self.class_weight, count=counts.truth
-            )
-        }
-        total = losses["segmentation"]
-        if self.spec.self_training and loss.consistency:
-            losses["consistency"] = self._consistency(part, logits, counts)
-            total = total + self._consistency_weight() * losses["consistency"]
-            sure = part.confident * (part.teacher != IGNORE)
-            losses["confident"] = sure.sum() / counts.teacher.clamp(min=1)
-        guided = logits if self._guides_segmenter else branch
-        if guided is not None:
-            losses["pseudo"] = masked_cross_entropy(guided, part.pseudo, count=counts.pseudo)
-            total = total + loss.pseudo * losses["pseudo"]
-        total = total * self.workers.count
-        if loss.dice:
-            # Already that of all processes.
-            dice = loss.dice * dice_loss(logits[:n], part.truth[:n], self.workers.total) / parts
-            total = total + dice
-            losses["segmentation"] = losses["segmentation"] + dice / self.workers.count
-        return total, {name: value.detach() for name, value in losses.items()}
-
-    @property
-    def _guides_segmenter(self) -> bool:
-        """Whether pseudo-masks are labels of f, as in plain self-training."""
-        loss, known = self.config.loss, self.spec.pseudo_masks_from is not None
-        return known and loss.pseudo > 0 and loss.pseudo_on == "segmenter"
-
-    def _consistency(self, part: Targets, logits: Tensor, counts: Counts) -> Tensor:
-        """L_con (eq. 1)."""
-        if part.soft is None:
-            return masked_cross_entropy(
-                logits, part.teacher, pixel_weight=part.confident, count=counts.teacher
-            )
-        distance = soft_distance(logits, part.soft, self.config.loss.distance)
-        valid = part.confident * (part.teacher != IGNORE)
-        return (distance * valid).sum() / counts.teacher.clamp(min=1)
-
-    def _known_to_all(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Add up the shares of all processes, and the terms."""
-        values = self.workers.total(torch.stack(list(losses.values())))
-        known = dict(zip(losses, values.unbind(), strict=True))
-        weights = {
-            "segmentation": 1.0,
-            "consistency": self._consistency_weight(),
-            "pseudo": self.config.loss.pseudo,
-        }
-        total = sum(
-            (w * known[name] for name, w in weights.items() if name in known), values[0] * 0
-        )
-        return {"total": total, **known}
-
-    def _consistency_weight(self) -> float:
-        """λ1 with its ramp."""
-        loss = self.config.loss
-        return loss.consistency * consistency_ramp(self.step, self.spec.steps, loss.ramp_up)
+        return self._objective.of_all(sums, self.step)
 
     def _class_weight(self) -> Tensor | None:
         """Return the weights (K,) of the classes in L_seg, if the recipe wants some."""

@@ -13,7 +13,7 @@ from trainer_helpers import LIVE, N_CLASSES, N_LABELLED, N_WHOLE, losses_of, mak
 
 from napari_threestage.config import AugmentConfig, load_config
 from napari_threestage.errors import ConfigError
-from napari_threestage.stages import stage_table, student_crops
+from napari_threestage.stages import StageSpec, stage_table, student_crops
 from napari_threestage.training.adversarial import worst_change
 from napari_threestage.training.augment import StrongOperator, draw_operator
 from napari_threestage.training.losses import IGNORE, soft_distance
@@ -201,8 +201,8 @@ def test_a_gate_by_batch_weighs_all_pixels_by_the_confident_share() -> None:
 
 
 def test_plain_self_training_shows_f_the_pseudo_masks() -> None:
-    trainer = make({"loss.pseudo_on": "segmenter", "loss.consistency": 0.0}, own=0)
-    trainer.spec = trainer.spec.__class__(2, 1, 0, 10, None, True)
+    row = StageSpec(2, 1, 0, 10, None, self_training=True)
+    trainer = make({"loss.pseudo_on": "segmenter", "loss.consistency": 0.0}, own=0, spec=row)
     targets, seen, _, losses = step_of(trainer)
     assert not len(seen)  # no teacher is asked
     assert (targets.pseudo[:N_LABELLED] == IGNORE).all()

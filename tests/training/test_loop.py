@@ -23,7 +23,7 @@ from trainer_helpers import (
     samples,
 )
 
-from napari_threestage.training import drawing, loop
+from napari_threestage.training import drawing, objective
 from napari_threestage.training.batch_norm import FrozenBatchNorm
 from napari_threestage.training.batches import Sample
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
@@ -44,7 +44,7 @@ class Spy:
         self.operators: list[StrongOperator] = []
         self.student: list[Tensor] = []
         self.teacher: list[tuple[Tensor, Tensor]] = []
-        cross_entropy, draw_operator = loop.masked_cross_entropy, drawing.draw_operator
+        cross_entropy, draw_operator = objective.masked_cross_entropy, drawing.draw_operator
 
         def record_loss(logits: Tensor, target: Tensor, **weights: Any) -> Tensor:
             value = cross_entropy(logits, target, **weights)
@@ -55,7 +55,7 @@ class Spy:
             self.operators.append(draw_operator(*args))
             return self.operators[-1]
 
-        monkeypatch.setattr(loop, "masked_cross_entropy", record_loss)
+        monkeypatch.setattr(objective, "masked_cross_entropy", record_loss)
         monkeypatch.setattr(drawing, "draw_operator", record_operator)
         trainer.network.register_forward_pre_hook(lambda _, given: self.student.append(given[0]))
         trainer.teacher.network.register_forward_hook(

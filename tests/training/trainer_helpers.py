@@ -69,9 +69,10 @@ def make(
     seed: int = 1,
     workers: Workers | None = None,
     device: str = "cpu",
+    spec: StageSpec | None = None,
 ) -> StageTrainer:
     config = load_config("paper-cityscapes", SMALL | {"data.flip": False} | (changes or {}))
-    spec = StageSpec(stage, stage - 1 if own else None, own, steps, None, stage > 1)
+    spec = spec or StageSpec(stage, stage - 1 if own else None, own, steps, None, stage > 1)
     planes = samples() if planes is None else planes
     return StageTrainer(
         spec, config, planes, tiny_network(own), torch.device(device), seed, workers

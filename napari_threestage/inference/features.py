@@ -24,7 +24,7 @@ class FeatureMean:
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self._block = segmenter.network.blocks[-2]
+        self._block = segmenter.applied.blocks[-2]
         self._sum: Tensor | None = None
         self._count = 0
         self._projection: np.ndarray | None = None

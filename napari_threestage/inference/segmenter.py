@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ConfigError
 from napari_threestage.files import beside
 from napari_threestage.inference.blending import Wanted
+from napari_threestage.inference.folding import folded
 from napari_threestage.inference.package import unpacked
 from napari_threestage.inference.predict import BandPredictor
 from napari_threestage.planes import open_planes
@@ -86,6 +88,11 @@ class Segmenter:
         self.info = info
         self.device = device
         self.inference = InferenceConfig.model_validate(info.inference)
+
+    @cached_property
+    def applied(self) -> BlockNetwork:
+        """The network that images go through, in a form that is for nothing else."""
+        return folded(self.network)
 
     def adjusted(self, channels: Sequence[int] | None = None, **changes: Any) -> Segmenter:
         """Return a segmenter with the same network that predicts in another way.
@@ -181,7 +188,7 @@ class Segmenter:
         self, wanted: Wanted | None = None, obey: Callable[[], None] = lambda: None
     ) -> BandPredictor:
         """Return what predicts planes in bands, with this network."""
-        return BandPredictor(self.network, self.inference, self.device, wanted, obey)
+        return BandPredictor(self.applied, self.inference, self.device, wanted, obey)
 
     def save(self, path: Path) -> None:
         """Write weights and description as one safetensors file, complete or absent."""

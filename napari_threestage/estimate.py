@@ -151,6 +151,6 @@ def _guess(project: Project, config: Config, table: list[StageSpec]) -> float:
     )
     images = len(table) * pixels / 1e6 * config.inference.n_passes
     learnt = crops * height * width / 1e6
-    work = learnt * TRAINING[backbone] + images * PREDICTION[backbone]
+    work = (learnt * TRAINING[backbone] + images * PREDICTION[backbone]) * config.network.zoom**2
     threads = config.threads or max(1, (psutil.cpu_count(logical=False) or 2) - 1)
     return START_SECONDS + work / math.pow(threads, 0.7)  # more threads wait for each other more

@@ -136,7 +136,8 @@ def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> di
     backbone = _known(config.network)
     crops = student_crops(config, spec)
     pixels = crops * prod(config.data.crop)
-    filled = crops * prod(_filled(side, backbone.patch) for side in config.data.crop)
+    zoom = config.network.zoom
+    seen = crops * prod(_filled(int(side * zoom), backbone.patch) for side in config.data.crop)
     own_blocks = spec.own_blocks if config.loss.pseudo > 0 else 0
     branches = 2 if own_blocks else 1
     bytes_kept = backbone.activations[config.network.output_stride]
@@ -148,7 +149,7 @@ def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> di
         saved += PYRAMID * config.network.decoder_channels * branches
     return {
         "networks": FLOAT * _numbers(config.network, spec.own_blocks, n_classes),
-        "crops": int(filled * saved * (HALF if half else 1)),
+        "crops": int(seen * saved * (HALF if half else 1)),
         "losses": pixels * (PIXEL + FLOAT * LOGITS * n_classes * branches),
     }
 
@@ -202,11 +203,11 @@ def _predicting(
     n_classes: int,
     device_kind: str,
 ) -> dict[str, int]:
-    """Return what the largest tile needs, and the masks of the largest stack."""
+    """Return what the network, as it is and as it is applied, needs, tiles and masks."""
     pixels = max((_tile_pixels(record, config, device_kind) for record in records), default=0)
     stack = max((prod(record.label_shape) for record in records), default=0)
     return {
-        "networks": FLOAT * segmenter_parameters(config.network, n_classes),
+        "networks": 2 * FLOAT * segmenter_parameters(config.network, n_classes),
         "tiles": _tiles(config, pixels, n_channels, n_classes, device_kind) + MASKS * stack,
     }
 
@@ -214,7 +215,7 @@ def _predicting(
 def _tiles(config: Config, pixels: int, n_channels: int, n_classes: int, device_kind: str) -> int:
     """Return what predicting so many pixels at once needs."""
     tile: float = _known(config.network).activations[config.network.output_stride].tile
-    tile *= HALF if device_kind == "cuda" else 1
+    tile *= config.network.zoom**2 * (HALF if device_kind == "cuda" else 1)
     logits = TILE_LOGITS * min(config.inference.n_passes, 2) * n_classes
     return int(pixels * (tile + FLOAT * (TILE_IMAGES * n_channels + logits)))
 

@@ -73,6 +73,13 @@ class NetworkConfig(Section):
         "frozen", description="of the backbone; convnext and vit have none"
     )
     align_corners: bool = True
+    zoom: float = Field(
+        1.0,
+        ge=0.25,
+        le=4,
+        multiple_of=0.25,
+        description="the blocks see images enlarged by this",
+    )
 
 
 class DataConfig(Section):

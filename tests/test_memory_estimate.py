@@ -71,6 +71,17 @@ def test_activations_grow_with_the_crops_and_nothing_else_does(project: Project)
         ]
 
 
+def test_a_zoomed_network_keeps_more_and_its_crops_stay_as_they_are(
+    project: Project, add_image: AddImage
+) -> None:
+    one, twice = (needed(project, network__zoom=zoom).parts for zoom in (1, 2))
+    assert twice["crops"] == 4 * one["crops"] and twice["losses"] == one["losses"]
+    add_image("c", shape=(1, 3000, 2000))
+    small = {"data__crop": [32, 32], "network__backbone": "compact"}
+    one, twice = (needed(project, network__zoom=zoom, **small).parts for zoom in (1, 2))
+    assert 3 * one["tiles"] < twice["tiles"] < 4 * one["tiles"]  # the rest is that of the image
+
+
 def test_the_dearest_stage_counts(project: Project) -> None:
     first, second = (needed(project, stages=(n, n)).host_bytes for n in (1, 2))
     assert first < second  # more crops and ĝ

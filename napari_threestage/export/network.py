@@ -7,7 +7,7 @@ places of the patches are reckoned without Python's numbers, which would fix the
 
 from __future__ import annotations
 
-import math
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +30,8 @@ MOST_IMAGES = 64
 
 def size_multiple(network: BlockNetwork) -> int:
     """Return what the sides of images have to be multiples of, so that none is filled up inside."""
-    return math.lcm(MULTIPLE, network.multiple)
+    steps = itertools.count(MULTIPLE, MULTIPLE)
+    return next(side for side in steps if side * network.zoom % network.multiple == 0)
 
 
 class ProbabilityNetwork(nn.Module):
@@ -49,7 +50,7 @@ class ProbabilityNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the probability of each class, for sides that are multiples of `size_multiple`."""
         network, decoder = self.network, self.network.blocks[-1]
-        normalised = (images - network.mean) / network.std
+        normalised = network.enlarge((images - network.mean) / network.std)
         if isinstance(decoder, TokenDecoder):
             logits = _decoded(decoder, _grids(network, normalised))
         else:

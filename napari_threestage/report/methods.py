@@ -115,9 +115,12 @@ def _network(config: Config) -> str:
         rates = f" of rates {enumerated([str(rate) for rate in network.aspp_rates])}"
     patches = network.backbone.startswith("vit_")
     stride = "" if patches else f", an output stride of {network.output_stride}"
+    seen = ""
+    if network.zoom != 1:
+        seen = f" It sees images enlarged {network.zoom:g} times."
     return (
         f"The segmentation network f has the backbone {network.backbone} with {start}{stride}"
-        f"{norm}, and {DECODERS[network.decoder]}{rates}."
+        f"{norm}, and {DECODERS[network.decoder]}{rates}.{seen}"
     )
 
 

@@ -87,6 +87,8 @@ class BlockNetwork(nn.Module):
         How logits are brought to the size of the input.
     multiple
         Images are filled up below and to the right to a multiple of it, with their mean.
+    zoom
+        The blocks see images enlarged by this, so that small structures survive their strides.
 
     Attributes
     ----------
@@ -104,24 +106,40 @@ class BlockNetwork(nn.Module):
         std: Sequence[float],
         align_corners: bool = False,
         multiple: int = 1,
+        zoom: float = 1.0,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.align_corners = align_corners
         self.multiple = multiple
+        self.zoom = zoom
         self.recompute = False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def features(self, images: Tensor, n_blocks: int) -> list[Tensor]:
         """Return the maps of the first `n_blocks` blocks for images (B, C, H, W) in [0, 1]."""
-        height, width = images.shape[-2:]
+        normalised = self.enlarge((images - self.mean) / self.std)
+        height, width = normalised.shape[-2:]
         margin = (0, -width % self.multiple, 0, -height % self.multiple)
-        normalised = (images - self.mean) / self.std
         maps = [F.pad(normalised, margin) if any(margin) else normalised]
         for block in self.blocks[:n_blocks]:
             maps.append(self.run(block, maps[-1]))
         return maps[1:]
+
+    def enlarge(self, images: Tensor) -> Tensor:
+        """Return images (B, C, H, W) at the size at which the blocks are to see them."""
+        if self.zoom == 1:
+            return images
+        size = self._seen(images.shape[-2:])
+        # Pixels stay areas, whatever is done with logits: exporters know no other antialiasing.
+        return F.interpolate(images, size, mode="bilinear", antialias=self.zoom < 1)
+
+    def _seen(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return (H, W) of what the blocks see of images of a size."""
+        quarters = int(4 * self.zoom)  # whole numbers, which exporters can follow
+        height, width = (side * quarters // 4 for side in size)
+        return height, width
 
     def run(self, block: nn.Module, features: Any) -> Tensor:
         """Apply a block, this network's own or one of a second branch."""
@@ -132,12 +150,17 @@ class BlockNetwork(nn.Module):
 
     def upsample(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Bring logits to (H, W) of the input, in float32 for the losses."""
-        height, width = size
+        height, width = seen = self._seen(size)
         whole = (height + -height % self.multiple, width + -width % self.multiple)
-        enlarged = F.interpolate(
-            logits.float(), whole, mode="bilinear", align_corners=self.align_corners
+        if whole == seen:
+            return self._resize(logits, size)
+        enlarged = self._resize(logits, whole)[..., :height, :width]
+        return enlarged if self.zoom == 1 else self._resize(enlarged, size)
+
+    def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        return F.interpolate(
+            logits.float(), size, mode="bilinear", align_corners=self.align_corners
         )
-        return enlarged[..., :height, :width]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K, H, W) for images (B, C, H, W) in [0, 1]."""
@@ -159,8 +182,11 @@ def build_network(config: NetworkConfig, in_channels: int, n_classes: int) -> Bl
     mean, std = (list(values * repeats)[:in_channels] for values in (IMAGENET_MEAN, IMAGENET_STD))
     if in_channels == 1:
         mean, std = [sum(IMAGENET_MEAN) / 3], [sum(IMAGENET_STD) / 3]
+    multiple = backbone.multiple
+    if config.zoom != 1 and multiple == 1:  # zoomed, a side may end within a step of the last map
+        multiple = config.output_stride
     blocks = [*backbone.blocks, decoder]
-    return BlockNetwork(blocks, mean, std, config.align_corners, backbone.multiple)
+    return BlockNetwork(blocks, mean, std, config.align_corners, multiple, config.zoom)
 
 
 def build_own_blocks(

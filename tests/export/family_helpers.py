@@ -13,13 +13,14 @@ from napari_threestage.segmenter_info import Card, SegmenterInfo
 from napari_threestage.training.networks import build_network
 
 
-def make_material(backbone: str, n_channels: int = 3) -> Material:
+def make_material(backbone: str, n_channels: int = 3, zoom: float = 1.0) -> Material:
     config = NetworkConfig(
         backbone=backbone,  # type: ignore[arg-type]
         decoder="pyramid",
         weights="none",
         output_stride=16,
         decoder_channels=16,
+        zoom=zoom,
     )
     torch.manual_seed(0)
     network = build_network(config, n_channels, 3).eval()

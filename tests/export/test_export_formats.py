@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from napari_threestage.errors import ConfigError, ThreeStageError
-from napari_threestage.export import bioimageio_package, onnx_file
+from napari_threestage.export import bioimageio_package, onnx_file, pt2
 from napari_threestage.export.formats import SUFFIXES
 from napari_threestage.export.network import exported_program
 from napari_threestage.export.verify import prove
@@ -171,6 +171,19 @@ def test_a_network_that_pytorch_cannot_follow(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("torch.export.export", fail)
     with pytest.raises(ThreeStageError, match=r"backbone compact \(sizes are constant\)"):
         exported_program(make_material("compact"))
+
+
+@pytest.mark.parametrize(("zoom", "multiple"), [(1.25, 64), (1.5, 32), (0.5, 32)])
+@pytest.mark.parametrize("format_", ["onnx", "pt2"])
+def test_a_network_that_sees_images_enlarged(
+    format_: str, zoom: float, multiple: int, tmp_path: Path
+) -> None:
+    material = make_material("compact", zoom=zoom)
+    assert material.multiple == multiple
+    path = tmp_path / f"made{SUFFIXES[format_]}"
+    (tmp_path / "check").mkdir()
+    {"onnx": onnx_file, "pt2": pt2}[format_].write(material, path)
+    assert prove(material, format_, path, tmp_path / "check").difference < 1e-5
 
 
 @pytest.mark.usefixtures("no_network")

@@ -195,6 +195,48 @@ def test_any_number_of_input_channels_is_taken(backbone: str, channels: int) -> 
     assert len(own) == 2
 
 
+def zoomed(zoom: float, stride: int = 16) -> tuple[BlockNetwork, BlockNetwork]:
+    """A network that sees images enlarged, and one with the same weights that does not."""
+    plain = network("compact", "pyramid", stride)
+    config = network_config("compact", decoder="pyramid", output_stride=stride, zoom=zoom)
+    net = build_network(config, 3, 4).eval()
+    net.load_state_dict(plain.state_dict())
+    return net, plain
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("zoom", [0.5, 1.5, 2.0])
+def test_a_zoomed_network_sees_images_enlarged(zoom: float) -> None:
+    net, plain = zoomed(zoom)
+    images = torch.rand(2, 3, 64, 96)
+    seen = (int(64 * zoom), int(96 * zoom))
+    large = F.interpolate(images, seen, mode="bilinear", antialias=zoom < 1)
+    coarse = plain.blocks[-1](plain.features(large, 5))
+    expected = F.interpolate(coarse, (64, 96), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(net(images), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("zoom", [0.25, 1.25, 1.75])
+@pytest.mark.parametrize("size", [(32, 64), (33, 47), (50, 37)])
+def test_zoomed_logits_have_the_size_of_the_image(zoom: float, size: tuple[int, int]) -> None:
+    net, _ = zoomed(zoom)
+    logits = net(torch.rand(2, 3, *size))
+    assert logits.shape == (2, 4, *size)
+    assert torch.isfinite(logits).all()
+
+
+@torch.no_grad()
+def test_a_zoomed_network_stays_in_place_where_sides_do_not_fit() -> None:
+    net, _ = zoomed(1.5, stride=32)
+    large = torch.rand(1, 3, 128, 128)
+    cut = net(large[..., :104, :104])  # 156 of 160
+    inside = slice(16, 56)  # what is cut off is far away
+    far = net(large)[..., inside, inside] - cut[..., inside, inside]
+    shifted = net(large)[..., 18:58, 18:58] - cut[..., inside, inside]
+    assert float(far.abs().mean()) < 0.5 * float(shifted.abs().mean())
+
+
 def adapted(channels: int) -> tuple[Tensor, Tensor]:
     """The first convolution's weights for 3 and for other channels, from the same numbers."""
     weights = []

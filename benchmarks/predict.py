@@ -6,8 +6,9 @@
 
 Time: blocks of each are made in turn on the same pixels and threads, with the same network; a
 ratio is the median over neighbouring blocks.  "Bare" is the network alone on fixed tensors of the
-windows that we use.  MONAI's sliding window (``pip install monai``; left out where it is missing)
-has windows and overlap of the same size, and gives classes and their probability, as we do.
+windows that we use, with batch norm folded into convolutions as ours is; "unfolded" not so.
+MONAI's sliding window (``pip install monai``; left out where it is missing) has windows and overlap
+of the same size, and gives classes and their probability, as we do.
 
 Memory: `threestage predict --as ome-zarr` as a process of its own, from OME-Zarr to OME-Zarr; the
 most that it held in memory at once (resident), with what Python and torch take.
@@ -33,6 +34,7 @@ from rich.table import Table
 from napari_threestage import ome_metadata, store, zarr_arrays
 from napari_threestage.config import InferenceConfig, load_config
 from napari_threestage.inference.device import choose_device, describe_device
+from napari_threestage.inference.folding import folded
 from napari_threestage.inference.predict import BandPredictor, BytesPlane
 from napari_threestage.inference.segmenter import Segmenter
 from napari_threestage.segmenter_info import SegmenterInfo
@@ -123,9 +125,11 @@ def measure_time(
     pixels = np.random.default_rng(0).integers(0, 256, (3, side, side), np.uint8)
     if options.quick:
         config = config.model_copy(update={"tile": 128})
+    applied = folded(network)
     makers: dict[str, Callable[[], Callable[[], Any]]] = {
-        "ours": lambda: tiled(network, pixels, config, device),
-        "bare": lambda: bare(network, pixels, config, device),
+        "ours": lambda: tiled(applied, pixels, config, device),
+        "bare": lambda: bare(applied, pixels, config, device),
+        "unfolded": lambda: bare(network, pixels, config, device),
     }
     try:
         from monai.inferers import sliding_window_inference
@@ -140,6 +144,7 @@ def measure_time(
         "megapixels_a_second": side**2 / 1e6 / sides["ours"].median,
     }
     found["ours / bare"] = ratio(sides["ours"], sides["bare"])
+    found["unfolded / bare"] = ratio(sides["unfolded"], sides["bare"])
     if "monai" in sides:
         found["monai / ours"] = ratio(sides["monai"], sides["ours"])
     windows = sum(shape[-1] * shape[-2] for shape in window_shapes(config, device, side))

@@ -17,9 +17,10 @@ _QUICK: dict[str, Any] = {
         "output_stride": 16,
         "batch_norm": "live",
         "align_corners": False,
+        "zoom": 1.5,  # see "Seen enlarged" in docs/quick.md
     },
     "data": {
-        "crop": (96, 96),
+        "crop": (64, 64),
         "labelled_batch": 4,
         "whole_set_batch": 4,
         "stage1_batch": 4,
@@ -65,7 +66,7 @@ _QUICK: dict[str, Any] = {
 }
 _BEST = _QUICK | {"inference": {"flips": True, "flips_vertical": True, "transpose": True}}
 _BALANCED = _QUICK | {
-    "network": _QUICK["network"] | {"backbone": "resnet50", "decoder_channels": 128},
+    "network": _QUICK["network"] | {"backbone": "resnet50", "decoder_channels": 128, "zoom": 1.0},
     "data": _QUICK["data"]
     | {"crop": (256, 256), "labelled_batch": 8, "whole_set_batch": 8, "stage1_batch": 8},
     "optimiser": _QUICK["optimiser"] | {"learning_rate": 1e-3},

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
     AddImage = Callable[..., ImageRecord]
 
-KNOWN = {"network.backbone": "resnet18", "network.weights": "none", "data.crop": [256, 256]}
+KNOWN = {
+    "network.backbone": "resnet18",
+    "network.weights": "none",
+    "network.zoom": 1.0,
+    "data.crop": [256, 256],
+}
 GB = 2**30
 LABELS = np.repeat(np.array([1, 2], np.uint8), 64 * 32).reshape(64, 64)
 

@@ -44,8 +44,11 @@ SLOW = ("resnet34", "resnet101", "convnext_small", "vit_small_patch14_dinov2")
 WHOLE_PATCHES = 224  # a side of them, of 14 and of 16 pixels
 
 
-def network_config(backbone: str, stride: int = 16, decoder: str = "pyramid") -> NetworkConfig:
-    changes = {"backbone": backbone, "weights": "none", "output_stride": stride, "decoder": decoder}
+def network_config(
+    backbone: str, stride: int = 16, decoder: str = "pyramid", zoom: float = 1.0
+) -> NetworkConfig:
+    changes = {"backbone": backbone, "weights": "none", "output_stride": stride}
+    changes |= {"decoder": decoder, "zoom": zoom}
     return load_config("quick", {f"network.{name}": v for name, v in changes.items()}).network
 
 
@@ -131,6 +134,15 @@ def test_every_backbone_is_in_the_table() -> None:
 )
 def test_a_network_is_as_the_table_says(backbone: str, one_thread: None) -> None:
     compare_with_table(network_config(backbone))
+
+
+@pytest.mark.parametrize("backbone", ["compact", "mobilenet_v2"])
+def test_a_zoomed_network_keeps_more_by_the_square(backbone: str, one_thread: None) -> None:
+    plain, zoomed = (
+        saved_per_pixel(build(network_config(backbone, zoom=zoom)), branch=True)
+        for zoom in (1.0, 1.5)
+    )
+    assert zoomed == pytest.approx(1.5**2 * plain, rel=0.03)
 
 
 @pytest.mark.parametrize("stride", [8, 32])

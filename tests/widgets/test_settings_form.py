@@ -54,7 +54,7 @@ def test_every_setting_has_a_field_with_its_value(form: SettingsForm) -> None:
     assert form.changes() == []
     assert form.problems == {}
     assert form.findChild(QDoubleSpinBox, "optimiser.learning_rate").text() == "0.002"
-    assert form.findChild(QLineEdit, "data.crop").text() == "[96, 96]"
+    assert form.findChild(QLineEdit, "data.crop").text() == "[64, 64]"
 
 
 def test_what_is_filled_in_is_what_a_run_gets(form: SettingsForm, qtbot: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE = "economy.json"
 LAUNCHED = "the GPU's kernels are launched one by one"
-SMALLEST_CROP = 64
+SMALLEST_CROP = 64  # as the network sees it
 SHRINK = 3 / 4
 
 
@@ -97,7 +98,8 @@ def next_economy(
         parts = min(2 * now.parts, n_crops)
         return replace(now, parts=parts), f"the {n_crops} crops of a step come in {parts} parts"
     height, width = now.crop or config.data.crop
-    crop = (max(SMALLEST_CROP, int(height * SHRINK)), max(SMALLEST_CROP, int(width * SHRINK)))
+    least = math.ceil(SMALLEST_CROP / config.network.zoom)
+    crop = (max(least, int(height * SHRINK)), max(least, int(width * SHRINK)))
     if crop[0] < height or crop[1] < width:
         smaller = min(crop[0], height), min(crop[1], width)
         return replace(now, crop=smaller), f"crops have {smaller[0]} x {smaller[1]} pixels"

@@ -110,8 +110,9 @@ def test_a_run_that_goes_on_still_saves_memory(tmp_path: Path) -> None:
     assert losses_of(second.train_step()) == losses_of(first.train_step())
 
 
-def all_ways(precision: str, device: str, n_crops: int) -> list[Economy]:
-    config = load_config("quick", {"precision": precision, "data.crop": [128, 96]})
+def all_ways(precision: str, device: str, n_crops: int, zoom: float = 1.0) -> list[Economy]:
+    changes = {"precision": precision, "data.crop": [128, 96], "network.zoom": zoom}
+    config = load_config("quick", changes)
     ways, now = [], Economy()
     while (found := next_economy(now, config, torch.device(device), n_crops)) is not None:
         now, sentence = found
@@ -124,6 +125,8 @@ def test_what_costs_least_is_tried_first_and_it_comes_to_an_end() -> None:
     ways = all_ways("auto", "cpu", 6)
     assert ways[:4] == [Economy(recompute=True, parts=parts) for parts in (1, 2, 4, 6)]
     assert [one.crop for one in ways[4:]] == [(96, 72), (72, 64), (64, 64)]
+    enlarged = all_ways("auto", "cpu", 6, zoom=2.0)
+    assert [one.crop for one in enlarged[4:]] == [(96, 72), (72, 54), (54, 40), (40, 32), (32, 32)]
 
 
 @pytest.mark.parametrize(

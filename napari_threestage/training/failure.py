@@ -17,7 +17,7 @@ def out_of_memory(run: Run) -> OutOfMemoryError:
     return OutOfMemoryError(
         f"The memory of {run.inputs.device} is too small for this run.",
         "Use smaller crops or batches, e.g. --set data.whole_set_batch=2 "
-        "--set data.crop=[96,96], smaller tiles (--set inference.tile=512), or --device cpu.",
+        "--set data.crop=[48,48], smaller tiles (--set inference.tile=512), or --device cpu.",
     )
 
 

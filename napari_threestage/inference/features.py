@@ -37,12 +37,16 @@ class FeatureMean:
         self._hook.remove()
 
     def take(self) -> np.ndarray | None:
-        """Return the mean over all places since the last call, float16; None without any."""
+        """Return the mean over all places since the last call, float16; None without any.
+
+        What float16 cannot hold, as networks without batch norm may give, becomes its largest.
+        """
         if self._sum is None:
             return None
         mean = (self._sum / self._count).cpu().numpy()
         self._sum, self._count = None, 0
-        return self._short(mean).astype(np.float16)
+        largest = np.finfo(np.float16).max
+        return self._short(mean).clip(-largest, largest).astype(np.float16)
 
     def _listen(self, module: nn.Module, given: Any, found: Tensor) -> None:
         total = found.detach().float().sum((0, 2, 3))

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ImageFileError, Stopped
+from napari_threestage.inference.features import FeatureMean
 from napari_threestage.inference.segmenter import Segmenter, load_segmenter
 from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.store import ImageArray
@@ -198,6 +199,32 @@ def saved(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     change(info)
     save_file(load_file(path), path, metadata={"threestage": json.dumps(info)})
     return path
+
+
+def test_the_mean_of_the_last_map_is_caught_on_the_way() -> None:
+    segmenter = make()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    with FeatureMean(segmenter) as mean:
+        assert mean.take() is None
+        segmenter.adjusted(flips=False).predict(ImageArray(pixels, "yx"))
+        assert mean.take() is None  # another one's
+        segmenter.predict(ImageArray(pixels, "yx"))
+        found = mean.take()
+    assert found is not None and found.shape == (128,) and found.dtype == np.float16
+    segmenter.predict(ImageArray(pixels, "yx"))
+    assert mean.take() is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_features_beyond_float16_become_its_largest() -> None:
+    segmenter = make()
+    with torch.no_grad():
+        for parameter in segmenter.network.blocks[-2].parameters():
+            parameter.mul_(1e4)
+    with FeatureMean(segmenter) as mean:
+        segmenter.predict(ImageArray(np.full((64, 64), 9, np.uint8), "yx"))
+        found = mean.take()
+    assert found is not None and float(abs(found).max()) == np.finfo(np.float16).max
 
 
 def test_an_unchanged_description_is_read(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_without_runs_it_is_a_guess_that_grows_with_the_work(small_project: Proj
         config(stages__steps=[100, 200]),
         config(data__crop=[256, 256]),
         config(network__backbone="resnet101"),
-        config(network__zoom=1.5),
+        config(network__zoom=2),
     ):
         longer = estimate_seconds(small_project, other, (1, 3), "cpu").seconds
         assert longer is not None and longer > first.seconds

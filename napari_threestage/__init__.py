@@ -1,6 +1,6 @@
 """Three-stage self-training: semantic segmentation with few labels (Ke et al., IEEE TIP 2022).
 
-`load_segmenter` and `predict` are those of `napari_threestage.api`.
+`adapt`, `load_segmenter` and `predict` are those of `napari_threestage.api`.
 """
 
 from importlib import import_module
@@ -12,11 +12,11 @@ try:
 except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0.0.0"
 
-__all__ = ["__version__", "load_segmenter", "predict"]
+__all__ = ["__version__", "adapt", "load_segmenter", "predict"]
 
 
 def __getattr__(name: str) -> Any:
     # Only when asked for: they need torch, which a process that shows napari must not load.
-    if name in ("load_segmenter", "predict"):
+    if name in ("adapt", "load_segmenter", "predict"):
         return getattr(import_module("napari_threestage.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import numpy as np
 
@@ -95,3 +96,45 @@ def predict(
     if settings:
         found = found.adjusted(**settings)
     return found.predict_all(image_of(image, axes), Wanted(probabilities, empty))
+
+
+def adapt(
+    segmenter: Segmenter | str | os.PathLike[str],
+    images: Sequence[np.ndarray],
+    axes: str | None = None,
+    *,
+    share: float = 0.5,
+) -> Segmenter:
+    """Return a segmenter for images of another kind than it has learned from; no labels needed.
+
+    >>> predict(adapt("cells.safetensors", images), images[0])
+
+    Parameters
+    ----------
+    segmenter
+        What `load_segmenter` gave, or a file for it; it stays as it is.
+    images
+        Arrays of that kind, as `predict` takes them; some dozens are better than a few.
+    axes
+        See `predict`.
+    share
+        How far to go: 0 stays as it is, 1 forgets its own statistics.
+
+    Raises
+    ------
+    ImageFileError
+        The axes make no sense, or an image has other channels than the segmenter takes.
+    ConfigError
+        There are no images, the share is none, or the network has no batch norm.
+    """
+    import numpy as np
+
+    from napari_threestage.inference.adapting import adapted, draw_windows, some_of
+    from napari_threestage.inference.segmenter import Segmenter
+    from napari_threestage.ingest import image_of
+
+    found = segmenter if isinstance(segmenter, Segmenter) else load_segmenter(segmenter)
+    rng = np.random.default_rng(0)
+    some = some_of(images, rng)
+    drawn = [draw_windows(found, image_of(image, axes), len(some), rng) for image in some]
+    return adapted(found, np.concatenate(drawn) if drawn else np.empty((0, 1, 1, 1)), share)

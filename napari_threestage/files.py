@@ -21,6 +21,16 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
 
 
+def share_as_usual(path: Path) -> None:
+    """Give a file the rights that files get in its folder."""
+    usual = beside(path)
+    try:
+        usual.touch()
+        shutil.copymode(usual, path)
+    finally:
+        usual.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file that is complete or absent."""
     temporary = beside(path)

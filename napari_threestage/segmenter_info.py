@@ -14,7 +14,7 @@ from napari_threestage.errors import ImageFileError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 2  # 1: without a card
+FORMAT = 3  # 1: without a card; 2: without a zoom of the network, and never adapted
 KEY = "threestage"  # under which the description lies in a file of any format
 LARGEST_HEADER = 16 * 2**20
 MOST_CHANNELS = 4096
@@ -93,6 +93,8 @@ class SegmenterInfo:
         Sections of the configuration; tile and halo are in the second.
     stage, run
         Where it comes from.
+    adapted
+        The share of each adaptation to other images after training, see `inference.adapting`.
     format
         Version of this description.
     card
@@ -107,6 +109,7 @@ class SegmenterInfo:
     inference: dict[str, Any]
     stage: int
     run: str
+    adapted: list[float] = field(default_factory=list)
     format: int = FORMAT
     card: Card | None = None
 
@@ -169,6 +172,8 @@ def _check(info: SegmenterInfo) -> None:
         raise ValueError("its channels cannot be taken from an image")
     if not isinstance(info.stage, int) or not isinstance(info.run, str):
         raise ValueError("it does not say where it comes from")
+    if not all(isinstance(share, float | int) for share in info.adapted):
+        raise ValueError("it does not say how it was adapted")
     if info.normalisation not in ("auto", "range", "percentile"):
         raise ValueError(f"nothing is known of the normalisation {info.normalisation}")
 

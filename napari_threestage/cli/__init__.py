@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from napari_threestage import __version__
 from napari_threestage.cli import (
+    adapt,
     benchmark,
     budget,
     compare,
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         budget,
         report,
         predict,
+        adapt,
         masks,
         export,
         demo,

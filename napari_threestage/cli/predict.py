@@ -48,16 +48,21 @@ def add_commands(commands: Any) -> None:
         "threestage predict my_project --images new_images --output masks\n"
         "  threestage predict cells.safetensors --images slide.ome.zarr --as ome-zarr --output out",
     )
+    add_model_and_images(parser)
+    parser.add_argument("--output", type=Path, required=True)
+    _add_results(parser)
+    _add_ways(parser)
+    add_progress(parser)
+
+
+def add_model_and_images(parser: argparse.ArgumentParser) -> None:
+    """Add what says which segmenter is meant and which images, and how these are read."""
     parser.add_argument("model", type=Path, help="a project, a .safetensors or a BioImage .zip")
     parser.add_argument("--images", type=Path, nargs="+", required=True)
-    parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--run", help="of a project: name of a run; the latest if not given")
     parser.add_argument("--stage", default="last", help="of a project: a number or last")
     parser.add_argument("--axes", help="of files that do not say (OME-Zarr does): zyx, yxc, …")
     parser.add_argument("--channels", help="of the files, numbered from 0: e.g. 0,1,2")
-    _add_results(parser)
-    _add_ways(parser)
-    add_progress(parser)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +109,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
 def predict(options: argparse.Namespace) -> int:
     """Write the mask of every image; exit code 1 when one could not be predicted."""
     _check(options)
-    model = _model_file(options)
+    model = model_file(options)
     pairing = find_pairs(options.images)
     sources = [image for image, _ in pairing.pairs]
     names = _names(sources)
@@ -187,7 +192,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return settings | {name: value for name, value in given.items() if value is not None}
 
 
-def _model_file(options: argparse.Namespace) -> Path:
+def model_file(options: argparse.Namespace) -> Path:
     """Return the file of a project's stage, or the one that was named."""
     path: Path = options.model
     if path.is_dir():

@@ -19,7 +19,7 @@ from napari_threestage.export.formats import with_suffix
 from napari_threestage.export.material import gather_material
 from napari_threestage.export.network import size_multiple
 from napari_threestage.export.verify import TOLERANCE, prove
-from napari_threestage.files import beside, write_json
+from napari_threestage.files import beside, share_as_usual, write_json
 from napari_threestage.inference.segmenter import load_segmenter
 from napari_threestage.segmenter_info import FORMAT
 
@@ -102,8 +102,7 @@ def export_segmenter(
         (folder / "check").mkdir()
         proof = prove(material, wanted.format_, file, folder / "check")
         found = _record(wanted, run, material, proof, file)
-        (folder / "new").touch()
-        shutil.copymode(folder / "new", file)  # safetensors writes what only its owner may read
+        share_as_usual(file)
         # First, with what is replaced, so that the file is known as ours at any moment.
         write_json(record, {**found, "replaces": file_hash(target) if target.exists() else None})
         file.replace(target)

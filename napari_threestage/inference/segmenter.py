@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ConfigError
-from napari_threestage.files import beside
+from napari_threestage.files import beside, share_as_usual
 from napari_threestage.inference.blending import Wanted
 from napari_threestage.inference.folding import folded
 from napari_threestage.inference.package import unpacked
@@ -196,6 +196,7 @@ class Segmenter:
         temporary = beside(path)
         try:
             save_file(tensors, temporary, metadata={KEY: self.info.to_json()})
+            share_as_usual(temporary)  # safetensors writes what only its owner may read
             temporary.replace(path)
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written ({error})") from error

@@ -12,7 +12,7 @@ BatchNorm, 2021).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from napari_threestage.config import DataConfig
     from napari_threestage.training.batches import Sample
     from napari_threestage.training.crops import Planes
+
+
+class Batches(Protocol):
+    """Images without an end, some at a time."""
+
+    size: int
+
+    def __call__(self, number: int) -> Tensor:
+        """Return a batch, (B, C, H, W) float32 in [0, 1]."""
 
 
 class PlainCrops:
@@ -85,7 +94,7 @@ class CleanStatistics:
         What the networks compute in, and where.
     """
 
-    def __init__(self, crops: PlainCrops, precision: torch.dtype, device: torch.device) -> None:
+    def __init__(self, crops: Batches, precision: torch.dtype, device: torch.device) -> None:
         self._crops, self._precision, self._device = crops, precision, device
 
     def recompute(self, network: nn.Module, obey: Callable[[], None]) -> None:

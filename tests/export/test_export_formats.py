@@ -84,7 +84,7 @@ def test_every_format_carries_the_description(exported: Exported, format_: str) 
     assert all(len(entry["color"]) == 3 for entry in info.classes)
     assert (info.channels, info.n_channels, info.normalisation) == (None, 3, "auto")
     assert (info.inference["tile"], info.inference["halo"]) == (128, 32)
-    assert (info.stage, info.format) == (1, 2)
+    assert (info.stage, info.format) == (1, 3)
     assert (card.name, card.licence) == ("Cells / µ", "CC-BY-4.0")
     assert card.authors == ("A. Person", "Ö. Other")
     assert "Three-Stage Self-Training" in card.citation[0]["text"]

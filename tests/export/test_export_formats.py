@@ -63,7 +63,8 @@ def test_the_document_says_what_was_done(exported: Exported, format_: str) -> No
     assert found["bytes"] == path.stat().st_size
     assert found["format"] == format_ and found["stage"] == 1
     assert found["image"].startswith("picture")
-    bound = 5e-5 if format_ in {"onnx", "bioimageio"} else 1e-5  # another library's rounding
+    # Another library rounds in its own way, places between pixels as well.
+    bound = 2e-4 if format_ in {"onnx", "bioimageio"} else 1e-5
     assert 0 <= found["largest_difference"] < bound < found["tolerance"]
     users = {"safetensors": "torch", "pt2": "torch"}
     assert users.get(format_, "onnxruntime") in found["checked_with"]

@@ -83,7 +83,7 @@ def test_a_wrong_value_is_explained_where_it_stands(form: SettingsForm, qtbot: A
     problem = form.findChild(QLabel, "problem data.crop")
     assert problem.isVisible() and "greater than or equal to 1" in problem.text()
     assert form.problems.keys() == {"data.crop"}
-    type_into(qtbot, field, "[96, 96]")
+    type_into(qtbot, field, "[64, 64]")
     assert not problem.isVisible()
     assert form.changes() == []
 

@@ -44,6 +44,7 @@ class Case:
     stride: int = 16
     classes: int = 3
     precision: str = "float32"
+    zoom: float = 1.0
 
     @property
     def settings(self) -> list[str]:
@@ -52,6 +53,7 @@ class Case:
             "network.weights=none",
             f"network.decoder={self.decoder}",
             f"network.output_stride={self.stride}",
+            f"network.zoom={self.zoom}",
             f"data.crop=[{self.crop},{self.crop}]",
             f"data.labelled_batch={self.crops // 2}",
             f"data.whole_set_batch={self.crops - self.crops // 2}",
@@ -64,6 +66,7 @@ class Case:
     def name(self) -> str:
         more = f", {self.decoder}, stride {self.stride}" if self.decoder == "aspp" else ""
         more += f", {self.classes} classes" if self.classes > 3 else ""
+        more += f", zoom {self.zoom:g}" if self.zoom != 1 else ""
         more += ", half" if self.precision != "float32" else ""
         return f"{self.backbone}{more}"
 
@@ -76,6 +79,7 @@ ALL = (
     Case("compact", 128, 8, classes=40),
     Case("mobilenet_v2", 96, 16),
     Case("mobilenet_v2", 192, 16),
+    Case("mobilenet_v2", 64, 16, zoom=1.5),
     Case("mobilenet_v2", 128, 8, decoder="aspp", stride=8),
     Case("resnet18"),
     Case("resnet18", 192, 8),

@@ -118,7 +118,7 @@ def adapt(
     axes
         See `predict`.
     share
-        How far to go: 0 stays as it is, 1 forgets its own statistics.
+        How far to go, above 0 and up to 1, where nothing is left of its own statistics.
 
     Raises
     ------
@@ -129,12 +129,13 @@ def adapt(
     """
     import numpy as np
 
-    from napari_threestage.inference.adapting import adapted, draw_windows, some_of
+    from napari_threestage.inference.adapting import adapted, check_adaptable, draw_windows, some_of
     from napari_threestage.inference.segmenter import Segmenter
     from napari_threestage.ingest import image_of
 
     found = segmenter if isinstance(segmenter, Segmenter) else load_segmenter(segmenter)
+    check_adaptable(found, share)
     rng = np.random.default_rng(0)
     some = some_of(images, rng)
-    drawn = [draw_windows(found, image_of(image, axes), len(some), rng) for image in some]
-    return adapted(found, np.concatenate(drawn) if drawn else np.empty((0, 1, 1, 1)), share)
+    windows = [draw_windows(found, image_of(image, axes), len(some), rng) for image in some]
+    return adapted(found, windows, share)

@@ -22,12 +22,12 @@ def beside(path: Path) -> Path:
 
 
 def share_as_usual(path: Path) -> None:
-    """Give a file the rights that files get in its folder."""
+    """Give a file the rights that files get in its folder, where these can be changed."""
     usual = beside(path)
-    try:
+    with contextlib.suppress(OSError):  # some shares allow no change; the file is worth more
         usual.touch()
         shutil.copymode(usual, path)
-    finally:
+    with contextlib.suppress(OSError):
         usual.unlink(missing_ok=True)
 
 

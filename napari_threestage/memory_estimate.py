@@ -136,8 +136,10 @@ def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> di
     backbone = _known(config.network)
     crops = student_crops(config, spec)
     pixels = crops * prod(config.data.crop)
-    zoom = config.network.zoom
-    seen = crops * prod(_filled(int(side * zoom), backbone.patch) for side in config.data.crop)
+    zoom, multiple = config.network.zoom, backbone.patch
+    if zoom != 1 and not multiple:
+        multiple = config.network.output_stride
+    seen = crops * prod(_filled(int(side * zoom), multiple) for side in config.data.crop)
     own_blocks = spec.own_blocks if config.loss.pseudo > 0 else 0
     branches = 2 if own_blocks else 1
     bytes_kept = backbone.activations[config.network.output_stride]
@@ -154,8 +156,8 @@ def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> di
     }
 
 
-def _filled(side: int, patch: int) -> int:
-    return side + -side % patch if patch else side
+def _filled(side: int, multiple: int) -> int:
+    return side + -side % multiple if multiple else side
 
 
 def _numbers(network: NetworkConfig, own_blocks: int, n_classes: int) -> int:

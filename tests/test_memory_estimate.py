@@ -87,6 +87,14 @@ def test_a_zoomed_network_keeps_more_and_its_crops_stay_as_they_are(
     assert 3 * one["tiles"] < twice["tiles"] < 4 * one["tiles"]  # the rest is that of the image
 
 
+def test_a_zoomed_crop_is_filled_up_to_the_stride(project: Project) -> None:
+    at_64, at_48 = (
+        needed(project, network__zoom=1.5, data__crop=[side, side]).parts["crops"]
+        for side in (64, 48)
+    )
+    assert at_48 == pytest.approx(at_64 * (80 / 96) ** 2)  # 72 of 80
+
+
 def test_the_dearest_stage_counts(project: Project) -> None:
     first, second = (needed(project, stages=(n, n)).host_bytes for n in (1, 2))
     assert first < second  # more crops and ĝ

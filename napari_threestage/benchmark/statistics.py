@@ -11,7 +11,7 @@ from scipy import stats
 
 from napari_threestage.benchmark.methods import CONTROL, FULL, METHODS, SUPERVISED
 from napari_threestage.benchmark.rows import difference as recipe_difference
-from napari_threestage.config import for_stage
+from napari_threestage.config import NetworkConfig, for_stage
 from napari_threestage.stages import parse_stages
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ def _terms(row: Mapping[str, Any]) -> tuple[Any, Any, int] | None:
     first, last = parse_stages(recipe["stages"])
     steps = config["stages"]["steps"]
     total = sum(for_stage(steps, stage) for stage in range(first, last + 1))
-    return config["network"], config["data"]["crop"], total
+    network = NetworkConfig().model_dump(mode="json") | config["network"]  # older rows lack some
+    return network, config["data"]["crop"], total
 
 
 def _mixed(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -39,7 +39,7 @@ def add_commands(commands: Any) -> None:
         "--share",
         type=float,
         default=0.5,
-        help="how far to go: 0 stays as it is, 1 forgets the old images (0.5)",
+        help="how far to go, up to 1, which forgets the images of the training (0.5)",
     )
     parser.add_argument("--device", default="auto")
     add_progress(parser)
@@ -73,17 +73,20 @@ def _adapt(
     """Write the adapted segmenter and return how many images it was adapted to."""
     import numpy as np
 
-    from napari_threestage.inference.adapting import adapted, some_of
+    from napari_threestage.inference.adapting import adapted, check_adaptable, some_of
     from napari_threestage.inference.device import choose_device
     from napari_threestage.inference.segmenter import load_segmenter
 
     channels = chosen_channels(options.channels)
     segmenter = load_segmenter(model, choose_device(options.device)).adjusted(channels)
+    check_adaptable(segmenter, options.share)
     rng = np.random.default_rng(0)
     windows = _windows(options, segmenter, some_of(images, rng), rng, failed)
     if not windows:
         raise ConfigError("None of the images can be read.", _reasons(failed))
-    adapted(segmenter, np.concatenate(windows), options.share).save(target)
+    found = adapted(segmenter, windows, options.share)
+    _refuse_existing(target)  # it may have come meanwhile
+    found.save(target)
     return len(windows)
 
 
@@ -117,10 +120,16 @@ def _reasons(failed: Sequence[tuple[str, str]]) -> str:
 def _target(options: argparse.Namespace) -> Path:
     """Return where to write; nothing is ever replaced."""
     target: Path = options.output
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder.", "Give --output the name of a new file.")
     if target.suffix != SUFFIX:
         target = target.with_name(target.name + SUFFIX)
-    if target.exists():
-        raise ConfigError(f"{target} is there already.", "Choose another name with --output.")
+    _refuse_existing(target)
     if not target.parent.is_dir():
         raise ConfigError(f"There is no folder {target.parent}.", "Make it, or choose another one.")
     return target.absolute()
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise ConfigError(f"{target} is there already.", "Choose another name with --output.")

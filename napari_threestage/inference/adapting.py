@@ -20,26 +20,39 @@ import torch
 from napari_threestage.errors import ConfigError
 from napari_threestage.inference.segmenter import Segmenter
 from napari_threestage.sections import STATISTICS_CROPS
+from napari_threestage.segmenter_info import FORMAT
 from napari_threestage.training.batch_norm import live_batch_norms
-from napari_threestage.training.clean_statistics import CleanStatistics
+from napari_threestage.training.clean_statistics import gather_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
     from napari_threestage.inference.predict import Windows
+    from napari_threestage.segmenter_info import SegmenterInfo
     from napari_threestage.store import ImageArray
 
-SIDE = 64  # of the windows that are looked at; larger ones gave the same
+SIDE = 128  # of the windows that are looked at, at most; smaller ones hold much padding
 BATCH = 8  # windows whose mean and variance are taken together
 
 T = TypeVar("T")
 
 
+def check_adaptable(segmenter: Segmenter, share: float) -> None:
+    """Raise `ConfigError` for a share that is none, and for a network without batch norm."""
+    if not 0 < share <= 1:
+        raise ConfigError(f"A share of {share:g} makes no sense.", "Give one above 0 and up to 1.")
+    if not live_batch_norms(segmenter.network):
+        raise ConfigError(
+            "This segmenter cannot be adapted: its network has no batch norm.",
+            "Import some of the images into a project and train with them.",
+        )
+
+
 def adapted(
     segmenter: Segmenter,
-    windows: np.ndarray,
+    windows: Sequence[np.ndarray],
     share: float = 0.5,
     obey: Callable[[], None] = lambda: None,
 ) -> Segmenter:
@@ -50,9 +63,10 @@ def adapted(
     segmenter
         It stays as it is.
     windows
-        (N, C, h, w) uint8, of `draw_windows` for several images, mixed.
+        Of each image (n, C, h, w) uint8, from `draw_windows`.
     share
-        0: its own statistics, 1: those of the windows.
+        Above 0, where all statistics would stay its own, up to 1, where all are those of the
+        windows.
     obey
         Called before every batch of windows; raises to end.
 
@@ -61,26 +75,28 @@ def adapted(
     ConfigError
         There are no windows, the share is none, or the network has no batch norm.
     """
-    if not 0 < share <= 1:
-        raise ConfigError(f"A share of {share:g} makes no sense.", "Give one above 0 and up to 1.")
-    if not len(windows):
+    check_adaptable(segmenter, share)
+    if not windows:
         raise ConfigError("There are no images to adapt to.", "Name some.")
-    network = copy.deepcopy(segmenter.network)
+    network, device = copy.deepcopy(segmenter.network), segmenter.device
     norms = live_batch_norms(network)
-    if not norms:
-        raise ConfigError(
-            "This segmenter cannot be adapted: its network has no batch norm.",
-            "Import some of the images into a project and train with them.",
-        )
     own = [(norm.running_mean, norm.running_var) for norm in copy.deepcopy(norms)]
-    batches = WindowBatches(windows, segmenter.device)
-    CleanStatistics(batches, torch.float32, segmenter.device).recompute(network, obey)
+    batches = (_as_images(batch, device) for batch in _mixed(windows))
+    gather_statistics(network, batches, torch.float32, device, obey)
     for norm, before in zip(norms, own, strict=True):
         for now, old in zip((norm.running_mean, norm.running_var), before, strict=True):
             if now is not None and old is not None:
                 now.lerp_(old, 1 - share)
-    info = replace(segmenter.info, adapted=[*segmenter.info.adapted, share])
-    return Segmenter(network, info, segmenter.device)
+    return Segmenter(network, _described(segmenter.info, share), device)
+
+
+def _described(info: SegmenterInfo, share: float) -> SegmenterInfo:
+    """Note the adaptation; the scores on the card were those of another segmenter."""
+    card = info.card
+    if card is not None:
+        training = {name: value for name, value in card.training.items() if name != "scores"}
+        card = replace(card, training=training)
+    return replace(info, adapted=[*info.adapted, share], card=card, format=FORMAT)
 
 
 def some_of(images: Sequence[T], rng: np.random.Generator) -> list[T]:
@@ -91,14 +107,16 @@ def some_of(images: Sequence[T], rng: np.random.Generator) -> list[T]:
 def draw_windows(
     segmenter: Segmenter, image: ImageArray, n_images: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return windows of an image, its share of those that are wanted, (n, C, `SIDE`, `SIDE`) uint8.
+    """Return windows of an image, its share of those that are wanted, (n, C, h, w) uint8.
+
+    They lie at random places of all planes; h and w are `SIDE`, or those of a smaller image.
 
     Parameters
     ----------
     segmenter
         Whose channels and normalisation count.
     image
-        Any dtype, axes a subset of ``tczyx``; only the windows are read, at random places.
+        Any dtype, axes a subset of ``tczyx``.
     n_images
         How many images give windows.
     rng
@@ -115,32 +133,19 @@ def draw_windows(
 
 
 def _window(plane: Windows, rng: np.random.Generator) -> np.ndarray:
-    """Read a window; where the plane is shorter, its border goes on."""
     top, left = (int(rng.integers(max(1, length - SIDE + 1))) for length in plane.size)
-    values = plane.to_bytes(plane.read(slice(top, top + SIDE), slice(left, left + SIDE)))
-    missing = [(0, SIDE - length) for length in values.shape[1:]]
-    return np.pad(values, [(0, 0), *missing], mode="edge")
+    return plane.to_bytes(plane.read(slice(top, top + SIDE), slice(left, left + SIDE)))
 
 
-class WindowBatches:
-    """Windows in an order of their own, `BATCH` at a time, from the start again after the last.
+def _mixed(windows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield batches of windows of one shape, from different images where there are several."""
+    rng = np.random.default_rng(0)
+    for shape in sorted({one.shape[1:] for one in windows}):
+        alike = np.concatenate([one for one in windows if one.shape[1:] == shape])
+        alike = alike[rng.permutation(len(alike))]
+        yield from np.array_split(alike, -(-len(alike) // BATCH))
 
-    Parameters
-    ----------
-    windows
-        (N, C, h, w) uint8.
-    device
-        Where they are wanted.
-    """
 
-    size = BATCH
-
-    def __init__(self, windows: np.ndarray, device: torch.device) -> None:
-        self._windows = windows[np.random.default_rng(0).permutation(len(windows))]
-        self._device = device
-
-    def __call__(self, number: int) -> Tensor:
-        """Return a batch, (B, C, h, w) float32 in [0, 1]."""
-        places = np.arange(number * BATCH, (number + 1) * BATCH) % len(self._windows)
-        images = torch.from_numpy(self._windows[places]).to(self._device)
-        return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
+def _as_images(windows: np.ndarray, device: torch.device) -> Tensor:
+    images = torch.from_numpy(windows).to(device)
+    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from napari_threestage.inference.segmenter import Segmenter
 
+LARGEST = 1e30  # that can be projected in float32
 LENGTH = 128  # of what is kept; wider maps are projected, which keeps distances
 
 
@@ -46,7 +47,8 @@ class FeatureMean:
         mean = (self._sum / self._count).cpu().numpy()
         self._sum, self._count = None, 0
         largest = np.finfo(np.float16).max
-        return self._short(mean).clip(-largest, largest).astype(np.float16)
+        short = self._short(np.nan_to_num(mean).clip(-LARGEST, LARGEST))
+        return short.clip(-largest, largest).astype(np.float16)
 
     def _listen(self, module: nn.Module, given: Any, found: Tensor) -> None:
         total = found.detach().float().sum((0, 2, 3))

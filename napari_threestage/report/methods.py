@@ -117,7 +117,7 @@ def _network(config: Config) -> str:
     stride = "" if patches else f", an output stride of {network.output_stride}"
     seen = ""
     if network.zoom != 1:
-        seen = f" It sees images enlarged {network.zoom:g} times."
+        seen = f" It sees images at {network.zoom:g} times their size."
     return (
         f"The segmentation network f has the backbone {network.backbone} with {start}{stride}"
         f"{norm}, and {DECODERS[network.decoder]}{rates}.{seen}"

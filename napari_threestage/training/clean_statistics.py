@@ -12,7 +12,7 @@ BatchNorm, 2021).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,7 +22,7 @@ from napari_threestage.training.batches import CropSampler, stage_seed, step_gen
 from napari_threestage.training.precision import autocast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor, nn
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
     from napari_threestage.config import DataConfig
     from napari_threestage.training.batches import Sample
     from napari_threestage.training.crops import Planes
-
-
-class Batches(Protocol):
-    """Images without an end, some at a time."""
-
-    size: int
-
-    def __call__(self, number: int) -> Tensor:
-        """Return a batch, (B, C, H, W) float32 in [0, 1]."""
 
 
 class PlainCrops:
@@ -94,7 +85,7 @@ class CleanStatistics:
         What the networks compute in, and where.
     """
 
-    def __init__(self, crops: Batches, precision: torch.dtype, device: torch.device) -> None:
+    def __init__(self, crops: PlainCrops, precision: torch.dtype, device: torch.device) -> None:
         self._crops, self._precision, self._device = crops, precision, device
 
     def recompute(self, network: nn.Module, obey: Callable[[], None]) -> None:
@@ -105,14 +96,37 @@ class CleanStatistics:
         obey
             Called before every batch; raises to end.
         """
-        with _gathering(network) as norms:
-            for number in range(-(-STATISTICS_CROPS // self._crops.size) if norms else 0):
-                obey()
-                for norm in norms:
-                    norm.momentum = 1 / (number + 1)
-                with torch.no_grad(), autocast(self._precision, self._device):
-                    # Not compiled, which would be done anew for every momentum.
-                    network.forward(self._crops(number))
+        count = -(-STATISTICS_CROPS // self._crops.size)
+        batches = (self._crops(number) for number in range(count))
+        gather_statistics(network, batches, self._precision, self._device, obey)
+
+
+def gather_statistics(
+    network: nn.Module,
+    batches: Iterable[Tensor],
+    precision: torch.dtype,
+    device: torch.device,
+    obey: Callable[[], None] = lambda: None,
+) -> None:
+    """Replace a network's batch norm statistics by their mean over batches.
+
+    Parameters
+    ----------
+    batches
+        (B, C, H, W) float32 in [0, 1] each; none is asked for where there is no batch norm.
+    precision, device
+        What the network computes in, and where.
+    obey
+        Called before every batch; raises to end.
+    """
+    with _gathering(network) as norms:
+        for number, images in enumerate(batches if norms else ()):
+            obey()
+            for norm in norms:
+                norm.momentum = 1 / (number + 1)
+            with torch.no_grad(), autocast(precision, device):
+                # Not compiled, which would be done anew for every momentum.
+                network.forward(images)
 
 
 @contextmanager

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from napari_threestage.inference import adapting
 from napari_threestage.model_file import read_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
     from cli_helpers import Result
+
+    from napari_threestage.segmenter_info import SegmenterInfo
 
 
 def darkened(pictures: Path, folder: Path) -> Path:
@@ -91,5 +95,27 @@ def test_nothing_is_replaced(
     assert "keeps its own data" in inside.sentence
     nowhere = threestage("adapt", trained, *given, tmp_path / "no" / "x.safetensors")
     assert "There is no folder" in nowhere.sentence
+    folder = threestage("adapt", trained, *given, tmp_path)
+    assert f"{tmp_path} is a folder" in folder.sentence
     absurd = threestage("adapt", trained, *given, tmp_path / "y.safetensors", "--share", "2")
     assert "A share of 2 makes no sense" in absurd.sentence
+
+
+def test_a_file_that_comes_meanwhile_stays(
+    trained: Path,
+    pictures: Path,
+    tmp_path: Path,
+    threestage: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = tmp_path / "made.safetensors"
+
+    def come(info: SegmenterInfo, share: float) -> SegmenterInfo:
+        target.write_text("of someone")
+        return info
+
+    monkeypatch.setattr(adapting, "_described", come)
+
+    found = threestage("adapt", trained, "--images", pictures / "images", "--output", target)
+    assert "is there already" in found.sentence
+    assert target.read_text() == "of someone"

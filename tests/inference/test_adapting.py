@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ConfigError, ImageFileError
 from napari_threestage.inference.adapting import SIDE, adapted, draw_windows, some_of
 from napari_threestage.inference.segmenter import Segmenter
-from napari_threestage.segmenter_info import SegmenterInfo
+from napari_threestage.segmenter_info import Card, SegmenterInfo
 from napari_threestage.store import ImageArray
 from napari_threestage.training.batch_norm import live_batch_norms
 from napari_threestage.training.networks import build_network
@@ -39,10 +41,9 @@ def make(decoder: str = "pyramid", backbone: str = "compact") -> Segmenter:
     return Segmenter(build_network(config, 1, 3), info, torch.device("cpu"))
 
 
-def windows_of(segmenter: Segmenter, images: np.ndarray) -> np.ndarray:
+def windows_of(segmenter: Segmenter, images: np.ndarray) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    drawn = [draw_windows(segmenter, ImageArray(one, "yx"), len(images), rng) for one in images]
-    return np.concatenate(drawn)
+    return [draw_windows(segmenter, ImageArray(one, "yx"), len(images), rng) for one in images]
 
 
 def masks(segmenter: Segmenter, images: np.ndarray) -> np.ndarray:
@@ -62,7 +63,7 @@ def test_images_of_another_kind_are_segmented_as_those_it_knows() -> None:
     start = make()
     known = adapted(start, windows_of(start, IMAGES), share=1)
     expected = masks(known, IMAGES)
-    assert np.bincount(expected.ravel()).max() < 0.9 * expected.size  # several classes
+    assert np.bincount(expected.ravel()).max() < 0.95 * expected.size  # several classes
     lost = (masks(known, PALE) != expected).mean()
     found = adapted(known, windows_of(known, PALE), share=1)
     assert (masks(found, PALE) != expected).mean() < lost / 2
@@ -82,23 +83,45 @@ def test_the_share_says_how_far_it_goes_and_the_segmenter_stays() -> None:
     assert not torch.equal(whole[0], before[0])
 
 
+def test_images_of_several_sizes_count_alike() -> None:
+    segmenter = make()
+    sizes = (IMAGES[:5], IMAGES[5:, :40, :50])
+    windows = [one for images in sizes for one in windows_of(segmenter, images)]
+    seen = statistics(adapted(segmenter, windows, share=1))
+    alone = [statistics(adapted(segmenter, windows_of(segmenter, one), share=1)) for one in sizes]
+    for both, first, second in zip(seen, *alone, strict=True):
+        torch.testing.assert_close(both, (first + second) / 2, rtol=1e-2, atol=1e-3)
+
+
+def test_the_card_keeps_no_scores_of_another_segmenter() -> None:
+    segmenter = make()
+    card = Card(name="cells", licence="MIT", training={"scores": {"miou": 0.9}, "seed": 3})
+    segmenter.info = replace(segmenter.info, card=card, format=2)
+    info = adapted(segmenter, windows_of(segmenter, IMAGES)).info
+    assert info.card == Card(name="cells", licence="MIT", training={"seed": 3})
+    assert info.format == 3
+
+
 def test_the_first_statistics_are_those_of_the_pixels() -> None:
     segmenter = make()
     windows = windows_of(segmenter, IMAGES)
     found = adapted(segmenter, windows, share=1).network
     first, norm = found.blocks[0][0], found.blocks[0][1]  # type: ignore[index]
     with torch.no_grad():
-        pixels = torch.from_numpy(windows).float() / 255
+        pixels = torch.from_numpy(np.concatenate(windows)).float() / 255
         seen = first((pixels - found.mean) / found.std)
     torch.testing.assert_close(norm.running_mean, seen.mean((0, 2, 3)), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("shape", [(40, 100), (5, 3), (64, 64), (300, 200)])
+@pytest.mark.parametrize("shape", [(40, 100), (5, 3), (64, 64), (300, 200), (128, 129)])
 def test_windows_of_images_of_any_size(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(1, 200, shape, np.uint8)
     found = draw_windows(make(), ImageArray(image, "yx"), 100, np.random.default_rng(0))
-    assert found.shape == (4, 1, SIDE, SIDE) and found.dtype == np.uint8
-    assert set(np.unique(found)) <= set(np.unique(image))
+    assert found.shape == (4, 1, *(min(SIDE, length) for length in shape))
+    for (window,) in found:
+        rows, columns = window.shape
+        places = np.lib.stride_tricks.sliding_window_view(image, (rows, columns))
+        assert (places == window).all((2, 3)).any()
 
 
 def test_windows_of_a_stack_come_from_all_its_planes() -> None:
@@ -127,12 +150,12 @@ def test_of_very_many_images_some_are_looked_at() -> None:
 def test_what_cannot_be_done_is_said(backbone: str, share: float, sentence: str) -> None:
     segmenter = make("aspp", backbone)
     with pytest.raises(ConfigError, match=sentence):
-        adapted(segmenter, np.zeros((8, 1, 64, 64), np.uint8), share)
+        adapted(segmenter, [np.zeros((8, 1, 64, 64), np.uint8)], share)
 
 
 def test_nothing_to_adapt_to() -> None:
     with pytest.raises(ConfigError, match="no images"):
-        adapted(make(), np.empty((0, 1, 64, 64), np.uint8))
+        adapted(make(), [])
 
 
 def test_other_channels_are_refused() -> None:

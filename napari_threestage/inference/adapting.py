@@ -139,10 +139,9 @@ def _window(plane: Windows, rng: np.random.Generator) -> np.ndarray:
 
 def _mixed(windows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield batches of windows of one shape, from different images where there are several."""
-    rng = np.random.default_rng(0)
     for shape in sorted({one.shape[1:] for one in windows}):
         alike = np.concatenate([one for one in windows if one.shape[1:] == shape])
-        alike = alike[rng.permutation(len(alike))]
+        alike = alike[np.random.default_rng(0).permutation(len(alike))]
         yield from np.array_split(alike, -(-len(alike) // BATCH))
 
 

@@ -90,7 +90,7 @@ def test_images_of_several_sizes_count_alike() -> None:
     seen = statistics(adapted(segmenter, windows, share=1))
     alone = [statistics(adapted(segmenter, windows_of(segmenter, one), share=1)) for one in sizes]
     for both, first, second in zip(seen, *alone, strict=True):
-        torch.testing.assert_close(both, (first + second) / 2, rtol=1e-2, atol=1e-3)
+        torch.testing.assert_close(both, (first + second) / 2, rtol=1e-4, atol=1e-5)
 
 
 def test_the_card_keeps_no_scores_of_another_segmenter() -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_threestage.store import ImageArray
 
 SIDE = 128  # of the windows that are looked at, at most; smaller ones hold much padding
+LEAST = 64  # to which the borders of smaller images go on, or maps would be of one place
 BATCH = 8  # windows whose mean and variance are taken together
 
 T = TypeVar("T")
@@ -109,7 +110,8 @@ def draw_windows(
 ) -> np.ndarray:
     """Return windows of an image, its share of those that are wanted, (n, C, h, w) uint8.
 
-    They lie at random places of all planes; h and w are `SIDE`, or those of a smaller image.
+    They lie at random places of all planes; h and w are `SIDE`, or those of a smaller image,
+    but at least `LEAST`.
 
     Parameters
     ----------
@@ -134,7 +136,9 @@ def draw_windows(
 
 def _window(plane: Windows, rng: np.random.Generator) -> np.ndarray:
     top, left = (int(rng.integers(max(1, length - SIDE + 1))) for length in plane.size)
-    return plane.to_bytes(plane.read(slice(top, top + SIDE), slice(left, left + SIDE)))
+    values = plane.to_bytes(plane.read(slice(top, top + SIDE), slice(left, left + SIDE)))
+    missing = [(0, max(0, LEAST - length)) for length in values.shape[1:]]
+    return np.pad(values, [(0, 0), *missing], mode="edge")
 
 
 def _mixed(windows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 
 from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ConfigError, ImageFileError
-from napari_threestage.inference.adapting import SIDE, adapted, draw_windows, some_of
+from napari_threestage.inference.adapting import LEAST, SIDE, adapted, draw_windows, some_of
 from napari_threestage.inference.segmenter import Segmenter
 from napari_threestage.segmenter_info import Card, SegmenterInfo
 from napari_threestage.store import ImageArray
@@ -117,11 +117,20 @@ def test_the_first_statistics_are_those_of_the_pixels() -> None:
 def test_windows_of_images_of_any_size(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(1, 200, shape, np.uint8)
     found = draw_windows(make(), ImageArray(image, "yx"), 100, np.random.default_rng(0))
-    assert found.shape == (4, 1, *(min(SIDE, length) for length in shape))
+    assert found.shape == (4, 1, *(min(SIDE, max(LEAST, length)) for length in shape))
     for (window,) in found:
-        rows, columns = window.shape
-        places = np.lib.stride_tricks.sliding_window_view(image, (rows, columns))
-        assert (places == window).all((2, 3)).any()
+        seen = window[: shape[0], : shape[1]]
+        places = np.lib.stride_tricks.sliding_window_view(image, seen.shape)
+        assert (places == seen).all((2, 3)).any()
+        assert set(np.unique(window)) == set(np.unique(seen))  # the border goes on
+
+
+def test_a_very_small_image_is_enough() -> None:
+    image = ImageArray(np.arange(9, dtype=np.uint8).reshape(3, 3), "yx")
+    windows = draw_windows(make(), image, 1000, np.random.default_rng(0))
+    assert len(windows) == 1
+    found = statistics(adapted(make(), [windows]))
+    assert all(torch.isfinite(one).all() for one in found)
 
 
 def test_windows_of_a_stack_come_from_all_its_planes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,30 +70,61 @@ def choose_labelled(
     return _by_file_name(chosen)
 
 
-def hold_out(items: Sequence[Item], share: float) -> tuple[list[Item], list[Item]]:
+def hold_out(items: Sequence[Item], which: float | str) -> tuple[list[Item], list[Item]]:
     """Part training images into those that stay and those that a recipe may be chosen by.
 
-    The parts depend on nothing but the names and `share`, so that all seeds have the same.
+    The parts depend on nothing but the names and `which`, so that all seeds have the same.
+
+    Parameters
+    ----------
+    items
+        The training images, in any order.
+    which
+        Their share, of which at most 100 are taken; or a regular expression that is found in the
+        names of those to hold out. It keeps together what is cut from one image, or of one kind:
+        an image by chance often has neighbours among those that stay.
 
     Returns
     -------
     tuple of list of Item
-        Those kept, in their order, and those held out, sorted by file name; at most 100.
+        Those kept, in their order, and those held out, sorted by file name.
 
     Raises
     ------
     ConfigError
-        `share` is not between 0 and 1, or too few images would stay.
+        A share is not between 0 and 1, an expression makes no sense or names no image, or too few
+        images would stay.
     """
+    kept, out = _named(items, which) if isinstance(which, str) else _by_chance(items, which)
+    if len(kept) < FEWEST_LABELLED:
+        raise ConfigError(
+            f"Of {len(items)} training images {len(out)} cannot be held out.",
+            f"At least {FEWEST_LABELLED} have to stay: hold out fewer, or use more images.",
+        )
+    return kept, out
+
+
+def _by_chance(items: Sequence[Item], share: float) -> tuple[list[Item], list[Item]]:
     if not 0 < share < 1:
         raise ConfigError(f"{share} of the images cannot be held out.", "Use a share such as 0.2.")
-    count = min(max(1, round(share * len(items))), MOST_HELD_OUT)
-    if len(items) - count < FEWEST_LABELLED:
+    return set_aside(items, min(max(1, round(share * len(items))), MOST_HELD_OUT), "held out")
+
+
+def _named(items: Sequence[Item], pattern: str) -> tuple[list[Item], list[Item]]:
+    try:
+        found = {item.name for item in items if re.search(pattern, item.name)}
+    except re.error as error:
         raise ConfigError(
-            f"Of {len(items)} training images none can be held out.",
-            "Use a smaller share, or more images.",
+            f"'{pattern}' names no images to hold out: as a regular expression it fails ({error}).",
+            "Use a share such as 0.2, or a part of the names such as '^day1_|^day2_'.",
+        ) from error
+    if not found:
+        raise ConfigError(
+            f"'{pattern}' is in the name of none of {len(items)} training images.",
+            f"Names are such as '{_by_file_name(items)[0].name}'." if items else "",
         )
-    return set_aside(items, count, "held out")
+    out = [item for item in _by_file_name(items) if item.name in found]
+    return [item for item in items if item.name not in found], out
 
 
 def set_aside(items: Sequence[Item], count: int, purpose: str) -> tuple[list[Item], list[Item]]:

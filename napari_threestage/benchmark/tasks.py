@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from napari_threestage.benchmark.rows import (
     read_row,
 )
 from napari_threestage.benchmark.splits import choose_labelled, hold_out
+from napari_threestage.files import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,13 +37,14 @@ class Plan:
     Attributes
     ----------
     output
-        Holds a folder ``test`` or ``held-out-<share>`` with rows and the work in hand.
+        Holds a folder ``test`` or ``held-out-<which>`` with rows and the work in hand.
     preset, settings
         The recipe that the methods change.
     labels
         Whether labelled images keep whole masks or scribbles.
     held_out
-        The share of the training images that is scored instead of the test images; 0: none.
+        Which training images are scored instead of the test images, see `splits.hold_out`; 0:
+        none.
     curve_images
         So many of them are looked at while a method trains.
     orders
@@ -57,7 +60,7 @@ class Plan:
     settings: dict[str, Any]
     labels: Labels
     device: str
-    held_out: float
+    held_out: float | str
     curve_images: int
     orders: Mapping[str, Sequence[str]]
     keep_projects: bool
@@ -66,7 +69,7 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Results on test images are never beside others."""
-        return self.output / (f"held-out-{self.held_out:g}" if self.held_out else "test")
+        return self.output / (f"held-out-{_short(self.held_out)}" if self.held_out else "test")
 
     @property
     def head(self) -> dict[str, Any]:
@@ -80,6 +83,14 @@ class Plan:
     def rows(self) -> Path:
         """Folder of the rows."""
         return self.folder / "rows"
+
+
+def _short(held_out: float | str) -> str:
+    """Return what a folder may be named by; a pattern gets a digest as others look alike then."""
+    if not isinstance(held_out, str):
+        return f"{held_out:g}"
+    digest = hashlib.sha256(held_out.encode()).hexdigest()[:6]
+    return f"{safe_name(held_out)[:40].strip('-')}-{digest}"
 
 
 @dataclass(frozen=True)

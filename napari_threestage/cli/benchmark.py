@@ -60,7 +60,14 @@ def add_commands(commands: Any) -> None:
     add("--labels", choices=["dense", "scribbles"], default="dense")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--split", type=Path, help="a published order of the images, whose first keep their masks")
-    add("--held-out", type=float, default=0.0, help="score on this share of the training images")
+    add(
+        "--held-out",
+        type=_share_or_names,
+        default=0.0,
+        metavar="SHARE|NAMES",
+        help="score on this share of the training images, or on those with this regular "
+        "expression in their names, such as '^day1_|^day2_'",
+    )
     add(
         "--curve-images",
         type=int,
@@ -80,6 +87,15 @@ def add_commands(commands: Any) -> None:
         help="keep the masks of so many scored images, for pictures of all stages side by side",
     )
     add("--keep-projects", action="store_true", help="leave the projects in the folder 'work'")
+
+
+def _share_or_names(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        if text:
+            return text
+        raise
 
 
 def benchmark(options: argparse.Namespace) -> int:

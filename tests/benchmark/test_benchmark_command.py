@@ -225,6 +225,21 @@ def test_held_out_images_are_scored_and_watched_apart_from_the_test(
     assert {event["on"] for event in looks} == {"validation"}
 
 
+def test_images_held_out_by_name_have_a_folder_of_their_own(
+    data: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    arguments = ("benchmark", data, "--methods", "supervised", *TINY, *settings())
+    train = sorted(path.stem for path in (data / "train" / "images").iterdir())
+    for pattern in (f"^{train[0]}$|^{train[1]}$", f"^{train[0]}$|^{train[2]}$"):
+        found = call(*arguments, "--held-out", pattern, "--output", tmp_path)
+        assert found.code == 0, found.err
+    folders = sorted(tmp_path.iterdir())
+    assert len(folders) == 2
+    rows = [json.loads(path.read_text()) for one in folders for path in one.glob("rows/*.json")]
+    assert [row["scored_images"] for row in rows] == [2, 2]
+    assert all(row["recipe"]["images"] == len(train) - 2 for row in rows)
+
+
 def test_all_labels_and_scribbles(
     data: Path, tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,27 @@ def test_nothing_to_hold_out() -> None:
     for share in (0.0, 1.0, float("nan")):
         with pytest.raises(ConfigError, match="cannot be held out"):
             hold_out(ITEMS, share)
-    with pytest.raises(ConfigError, match="Of 2 training images none"):
+    with pytest.raises(ConfigError, match="Of 2 training images 1 cannot be held out"):
         hold_out(ITEMS[:2], 0.2)
+
+
+def test_images_are_held_out_by_their_names() -> None:
+    kept, out = hold_out(ITEMS[::-1], "^im00|5$")
+    assert names(out) == [f"im{at:03d}" for at in (*range(10), *range(15, 100, 10))]
+    assert kept == [item for item in ITEMS[::-1] if item not in out]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what"),
+    [
+        ("day1", "in the name of none of 100 training images. Names are such as 'im000'"),
+        ("im(", "regular expression it fails"),
+        ("im", "Of 100 training images 100 cannot be held out"),
+    ],
+)
+def test_names_that_hold_nothing_out(pattern: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(what)):
+        hold_out(ITEMS, pattern)
 
 
 def test_lists_of_names_files_paths_and_pairs(tmp_path: Path) -> None:

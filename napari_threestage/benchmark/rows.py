@@ -77,6 +77,10 @@ class Row:
         """Return the folder with masks of a few images."""
         return folder / f"{self.name}.panels"
 
+    def models_path(self, folder: Path) -> Path:
+        """Return the folder with the segmenters of its stages."""
+        return folder / f"{self.name}.models"
+
     def events_path(self, folder: Path) -> Path:
         """Return the file with the events of the training."""
         return folder / f"{self.name}{EVENTS}"

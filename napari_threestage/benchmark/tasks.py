@@ -50,7 +50,9 @@ class Plan:
     orders
         Names in the order of a published split, by data set.
     keep_projects
-        Whether projects stay when their rows are done.
+        Whether projects stay when their rows are done; their runs do not.
+    keep_models
+        Whether the segmenter of each stage stays beside its row.
     panels
         So many scored images keep the masks of each stage, for figures.
     """
@@ -64,6 +66,7 @@ class Plan:
     curve_images: int
     orders: Mapping[str, Sequence[str]]
     keep_projects: bool
+    keep_models: bool = False
     panels: int = 0
 
     @property

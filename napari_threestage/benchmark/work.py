@@ -189,6 +189,8 @@ class _Worker:
         found = {"stages": scores["stages"], "scored_images": scores["images"], **_speed(run)}
         found["benchmark"] = self._plan.head
         self._keep_masks(task, run)
+        if self._plan.keep_models:
+            self._keep_models(run, task.row.models_path(self._plan.rows))
         shutil.copy(run.events_path, task.row.events_path(self._plan.rows))
         document = write_row(self._plan.rows, task.row, task.recipe, found)
         self._forget()
@@ -198,6 +200,12 @@ class _Worker:
         if self._plan.panels:
             items = choose_examples(task.material.scored, self._plan.panels)
             keep_masks(self._project, run, items, task.row.panels_path(self._plan.rows))
+
+    @staticmethod
+    def _keep_models(run: Run, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for stage in run.finished_stages():
+            shutil.copy(run.model_path(stage), folder / f"stage-{stage}.safetensors")
 
     def _trained(self, task: Task) -> Run:
         """Train a row, or go on where its training was interrupted."""

@@ -87,6 +87,7 @@ def add_commands(commands: Any) -> None:
         help="keep the masks of so many scored images, for pictures of all stages side by side",
     )
     add("--keep-projects", action="store_true", help="leave the projects in the folder 'work'")
+    add("--keep-models", action="store_true", help="leave the segmenters of all stages")
 
 
 def _share_or_names(text: str) -> float | str:
@@ -164,6 +165,7 @@ def _plan(options: argparse.Namespace, data_sets: Sequence[DataSet]) -> Plan:
         curve_images=options.curve_images,
         orders=orders,
         keep_projects=options.keep_projects,
+        keep_models=options.keep_models,
         panels=options.panels,
     )
 

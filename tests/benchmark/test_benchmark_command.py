@@ -240,6 +240,22 @@ def test_images_held_out_by_name_have_a_folder_of_their_own(
     assert all(row["recipe"]["images"] == len(train) - 2 for row in rows)
 
 
+def test_segmenters_that_are_kept_can_be_applied(
+    data: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    arguments = ("--methods", "three-stage", *TINY, *settings(), "--output", tmp_path / "out")
+    assert call("benchmark", data, *arguments, "--keep-models").code == 0
+    models = tmp_path / "out/test/rows/squares-2-dense-0-three-stage.models"
+    assert [path.name for path in sorted(models.iterdir())] == [
+        f"stage-{stage}.safetensors" for stage in (1, 2, 3)
+    ]
+    images = data / "test" / "images"
+    masks = tmp_path / "masks"
+    found = call("predict", models / "stage-3.safetensors", "--images", images, "--output", masks)
+    assert found.code == 0, found.err
+    assert len(list(masks.glob("*.tif"))) == 2
+
+
 def test_all_labels_and_scribbles(
     data: Path, tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,16 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _crops_have_pixels(self) -> Config:
+        height, width = self.data.crop
+        if min(height, width) * self.network.zoom < 1:
+            raise ValueError(
+                f"nothing is left of a 'data.crop' of {height} x {width} pixels at a "
+                f"'network.zoom' of {self.network.zoom:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _the_weak_view_is_weak(self) -> Config:
         if self.augment.adversarial and self.augment.feature_view:
             raise ValueError("'augment.adversarial' and 'augment.feature_view'")

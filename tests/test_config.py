@@ -122,6 +122,12 @@ def test_values_that_belong_together_are_refused_with_what_is_wrong() -> None:
         load_config("quick", {"stages.own_blocks": [2]})
 
 
+def test_crops_of_which_the_network_sees_nothing_are_refused() -> None:
+    load_config("quick", {"data.crop": (4, 4), "network.zoom": 0.25})
+    with pytest.raises(ConfigError, match="nothing is left of a 'data.crop' of 3 x 4 pixels"):
+        load_config("quick", {"data.crop": (3, 4), "network.zoom": 0.25})
+
+
 def test_an_unknown_operation_is_a_sentence_with_those_that_are_known() -> None:
     with pytest.raises(ConfigError, match="unknown warp; known: identity, autocontrast"):
         load_config("quick", {"augment.operations": ["rotate", "warp"]})

@@ -42,7 +42,7 @@ class Objective:
         self, spec: StageSpec, config: Config, class_weight: Tensor | None, workers: Workers
     ) -> None:
         self._spec, self._loss, self._workers = spec, config.loss, workers
-        self.class_weight = class_weight
+        self._class_weight = class_weight
 
     def __call__(
         self,
@@ -75,7 +75,7 @@ class Objective:
         loss, n = self._loss, part.n_labelled
         losses = {
             "segmentation": masked_cross_entropy(
-                logits[:n], part.truth[:n], class_weight=self.class_weight, count=counts.truth
+                logits[:n], part.truth[:n], class_weight=self._class_weight, count=counts.truth
             )
         }
         total = losses["segmentation"]

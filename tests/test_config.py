@@ -124,7 +124,7 @@ def test_values_that_belong_together_are_refused_with_what_is_wrong() -> None:
 
 def test_crops_of_which_the_network_sees_nothing_are_refused() -> None:
     load_config("quick", {"data.crop": (4, 4), "network.zoom": 0.25})
-    with pytest.raises(ConfigError, match="nothing is left of a 'data.crop' of 3 x 4 pixels"):
+    with pytest.raises(ConfigError, match=r"nothing is left of a 'data.crop' of 3 x 4 pixels"):
         load_config("quick", {"data.crop": (3, 4), "network.zoom": 0.25})
 
 

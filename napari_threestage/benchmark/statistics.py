@@ -82,23 +82,25 @@ def gap_closed(values: BySeed, supervised: BySeed, full: BySeed) -> Spread | Non
     )
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarise(rows: Sequence[Mapping[str, Any]], against: str = CONTROL) -> list[dict[str, Any]]:
     """Sum up rows over seeds.
 
     Parameters
     ----------
     rows
         As `rows.read_row` gives them.
+    against
+        The method that all others are compared with: by default labels alone for as many steps.
 
     Returns
     -------
     list of dict
         One for each data set, labelled amount, kind of labels and method, in this order: mIoU by
-        ``stages``, IoU by class of the ``last`` stage, ``gap_closed``, ``over_control`` (paired
-        difference to labels alone for as many steps), ``training_seconds`` and
-        ``images_per_second``; whether it is ``on_terms`` of these two bounds, which have to have
-        its network, crop and number of steps, for else both would count them as the method's; and
-        in what its rows are ``mixed``.  What all labels give is part of each labelled amount.
+        ``stages``, IoU by class of the ``last`` stage, ``gap_closed``, ``over`` (paired
+        difference to the method ``against``), ``training_seconds`` and ``images_per_second``;
+        whether it is ``on_terms`` of all labels and that method, which have to have its network,
+        crop and number of steps, for else both would count them as the method's; and in what its
+        rows are ``mixed``.  What all labels give is part of each labelled amount.
     """
     found = []
     for data, labelled, labels in _amounts(rows):
@@ -106,23 +108,26 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         by_method = {name: [row for row in mine if row["method"] == name] for name in _names(mine)}
         for name, some in by_method.items():
             head = {"data": data, "labelled": labelled, "labels": labels, "method": name}
-            found.append(head | _summary(some, by_method))
+            found.append(head | _summary(some, by_method, against))
     return found
 
 
 def _summary(
-    rows: Sequence[Mapping[str, Any]], by_method: Mapping[str, Sequence[Mapping[str, Any]]]
+    rows: Sequence[Mapping[str, Any]],
+    by_method: Mapping[str, Sequence[Mapping[str, Any]]],
+    against: str,
 ) -> dict[str, Any]:
-    few, control, full = (by_method.get(name, []) for name in (SUPERVISED, CONTROL, FULL))
-    alike = _on_terms(rows, full), _on_terms(rows, control)
+    few, other, full = (by_method.get(name, []) for name in (SUPERVISED, against, FULL))
+    alike = _on_terms(rows, full), _on_terms(rows, other)
     stages = sorted({stage for row in rows for stage in row["stages"]})
     last = stages[-1]
-    is_control = rows[0]["method"] == CONTROL
+    is_other = rows[0]["method"] == against
     return {
         "stages": {stage: _dict(spread(_miou(rows, stage))) for stage in stages},
         "last": {"stage": last, "iou": _by_class(rows, last)},
         "gap_closed": _dict(gap_closed(_last(alike[0]), _last(few), _last(full))),
-        "over_control": None if is_control else _dict(difference(_last(alike[1]), _last(control))),
+        "against": against,
+        "over": None if is_other else _dict(difference(_last(alike[1]), _last(other))),
         "on_terms": all(len(some) == len(rows) for some in alike),
         "mixed": _mixed(rows),
         **{

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from napari_threestage.benchmark.methods import CONTROL, FULL, METHODS
+from napari_threestage.benchmark.methods import FULL, METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ def _tables(
     for (data, labelled, labels), entries in groups.items():
         stages = sorted({stage for entry in entries for stage in entry["stages"]})
         columns = ["method", *(f"stage {stage}" for stage in stages)]
-        columns += ["gap closed, %", "over supervised-long", "seconds", "images/s"]
+        columns += ["gap closed, %", f"over {entries[0]['against']}", "seconds", "images/s"]
         lines = [_line(one, stages) for one in entries]
         yield _title(data, labelled, labels), columns, lines, list(_notes(entries))
 
@@ -75,8 +75,8 @@ def _notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     apart = [one["method"] for one in entries if not one["on_terms"]]
     if apart:
         yield (
-            f"No share or difference is given for {', '.join(apart)} where {CONTROL} or {FULL} "
-            "have another network, crop or number of steps."
+            f"No share or difference is given for {', '.join(apart)} where "
+            f"{entries[0]['against']} or {FULL} have another network, crop or number of steps."
         )
     for one in entries:
         if one["mixed"]:
@@ -96,7 +96,7 @@ def _line(entry: Mapping[str, Any], stages: Sequence[str]) -> list[str]:
         entry["method"],
         *(_spread(entry["stages"].get(stage)) for stage in stages),
         _spread(entry["gap_closed"], digits=0),
-        _interval(entry["over_control"]),
+        _interval(entry["over"]),
         _mean(entry["training_seconds"], ".0f"),
         _mean(entry["images_per_second"], ".1f"),
     ]

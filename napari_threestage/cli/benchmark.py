@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from napari_threestage.benchmark.methods import DEFAULT
+from napari_threestage.benchmark.methods import CONTROL, DEFAULT, METHODS, choose_methods
 from napari_threestage.benchmark.rows import EVENTS
 from napari_threestage.cli.output import add_command, err, print_json, say
 from napari_threestage.config import parse_setting
@@ -78,6 +78,13 @@ def add_commands(commands: Any) -> None:
     add("--device", default="auto")
     add("--output", type=Path, default=Path("benchmark"), help="folder for rows and tables")
     add("--table-only", action="store_true", help="train nothing, show all rows there are")
+    add(
+        "--against",
+        default=CONTROL,
+        choices=list(METHODS),
+        metavar="METHOD",
+        help="with which the tables compare all others seed by seed; default: %(default)s",
+    )
     add("--figures", action="store_true", help="draw them as PNG and SVG too")
     add(
         "--panels",
@@ -101,7 +108,6 @@ def _share_or_names(text: str) -> float | str:
 
 def benchmark(options: argparse.Namespace) -> int:
     """Train what is missing and show all; exit code 1 when a method failed."""
-    from napari_threestage.benchmark.methods import choose_methods
     from napari_threestage.benchmark.rows import read_rows
     from napari_threestage.benchmark.tasks import make_tasks
 
@@ -210,7 +216,7 @@ def _show(options: argparse.Namespace, plan: Plan, rows: Sequence[dict[str, Any]
     from napari_threestage.benchmark.statistics import summarise
     from napari_threestage.benchmark.tables import markdown, recipes, rich_tables
 
-    summary = summarise(rows)
+    summary = summarise(rows, options.against)
     scored = "images held out from training" if plan.held_out else "test images"
     content = {
         "scored_on": scored,

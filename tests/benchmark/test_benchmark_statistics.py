@@ -81,13 +81,22 @@ def test_summary() -> None:
     assert ours["last"]["iou"]["cell"]["mean"] == pytest.approx(0.72)
     assert ours["last"]["iou"]["rare"] is None
     assert ours["gap_closed"]["each"] == pytest.approx({0: 0.5, 1: 0.55, 2: 0.6})
-    assert ours["over_control"]["each"] == pytest.approx({1: 0.12, 2: 0.14})
+    assert ours["over"]["each"] == pytest.approx({1: 0.12, 2: 0.14})
     assert ours["training_seconds"]["mean"] == pytest.approx(10)
     assert ours["images_per_second"] is None
     assert supervised["gap_closed"]["mean"] == 0
     assert full["gap_closed"]["mean"] == 1
     assert full["labelled"] == 0.03  # stands beside what it is compared with
-    assert control["over_control"] is None  # it is the control
+    assert control["over"] is None  # it is the control
+
+
+def test_another_method_to_compare_with() -> None:
+    summary = summarise(ROWS, "three-stage")
+    by_method = {entry["method"]: entry for entry in summary}
+    assert by_method["three-stage"]["over"] is None
+    assert by_method["supervised-long"]["over"]["each"] == pytest.approx({1: -0.12, 2: -0.14})
+    assert "|over three-stage|" in markdown(summary)
+    assert all(entry["over"] is None for entry in summarise(ROWS, "vat"))
 
 
 def test_amounts_and_kinds_of_labels_are_kept_apart_and_share_the_upper_bound() -> None:
@@ -145,7 +154,7 @@ def test_network_crop_and_steps_are_not_counted_as_the_method(
     found = next(one for one in summary if one["method"] == "three-stage")
     assert found["on_terms"] == alike
     assert (found["gap_closed"] is not None) == alike
-    assert (found["over_control"] is not None) == alike
+    assert (found["over"] is not None) == alike
     assert found["stages"]["1"]["mean"] == 0.7
     [sentence] = [line for line in markdown(summary).splitlines() if line.startswith("No share")]
     assert ("three-stage" in sentence) != alike

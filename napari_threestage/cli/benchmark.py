@@ -94,7 +94,11 @@ def add_commands(commands: Any) -> None:
         help="keep the masks of so many scored images, for pictures of all stages side by side",
     )
     add("--keep-projects", action="store_true", help="leave the projects in the folder 'work'")
-    add("--keep-models", action="store_true", help="leave the segmenters of all stages")
+    add(
+        "--keep-models",
+        action="store_true",
+        help="leave the segmenters of all stages beside the rows that are trained now",
+    )
 
 
 def _share_or_names(text: str) -> float | str:

@@ -91,6 +91,23 @@ def check_plain_name(name: str) -> None:
         raise ConfigError(f"'{name}' cannot be the name of a mask file.", "Rename the image.")
 
 
+def name_pattern(text: str) -> re.Pattern[str]:
+    """Return a regular expression for names of images.
+
+    Raises
+    ------
+    ConfigError
+        It makes no sense.
+    """
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ConfigError(
+            f"'{text}' is no regular expression ({error}).",
+            "Write a part of the names, such as '^day1_|^day2_'.",
+        ) from error
+
+
 def safe_name(name: str) -> str:
     """Turn a name from outside into part of a file name that is safe everywhere."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "image"

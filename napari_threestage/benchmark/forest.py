@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage.feature import multiscale_basic_features
 
-from napari_threestage.compare import Confusion
+from napari_threestage.compare.kinds import ConfusionsByKind
 from napari_threestage.errors import ImageFileError, NotReadyError
 from napari_threestage.extra import missing_package
 from napari_threestage.ingest import check_mask_size, decode_mask, load_image, read_mask_array
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_threestage.benchmark.items import Item
-    from napari_threestage.compare import Scores
 
 TREES = 100
 FINEST, COARSEST = 0.7, 10.0  # standard deviations of the smoothing, in pixels
@@ -32,8 +31,9 @@ def train_and_score(
     test: Sequence[Item],
     classes: Sequence[str],
     seed: int,
+    kinds: str | None = None,
     threads: int = 0,
-) -> Scores:
+) -> ConfusionsByKind:
     """Train a random forest on labelled pixels, and score it.
 
     Parameters
@@ -49,13 +49,15 @@ def train_and_score(
         Names of the C classes.
     seed
         Which pixels are taken, and what chance does in the trees.
+    kinds
+        Pattern for the kinds of images that are scored as well.
     threads
         How many to compute with; 0: as ``OMP_NUM_THREADS`` says, else all cores.
 
     Returns
     -------
-    Scores
-        Over all labelled pixels of `test` together.
+    ConfusionsByKind
+        Over all labelled pixels of `test` together, as stage 1.
 
     Raises
     ------
@@ -72,12 +74,12 @@ def train_and_score(
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1
     images = [item.image for item in labelled]
     forest = _train(images, masks, len(classes), np.random.default_rng(seed), threads)
-    confusion = Confusion(classes)
+    found = ConfusionsByKind(classes, [1], kinds)
     for item in test:
         values, truth = _read_pixels(item.image, item.mask, len(classes), threads)
         _check_channels(item.image, values, forest.n_features_in_)
-        confusion.add(truth, forest.predict(values))
-    return confusion.scores()
+        found.add(item.name, truth, {1: forest.predict(values)})
+    return found
 
 
 def _train(

@@ -17,17 +17,18 @@ def main() -> int:
 
     told: dict[str, Any] = json.load(sys.stdin)
     try:
-        scores = train_and_score(
+        found = train_and_score(
             list(map(_item, told["labelled"])),
             list(map(Path, told["masks"])),
             list(map(_item, told["test"])),
             told["classes"],
             told["seed"],
+            told["kinds"],
         )
     except ThreeStageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    json.dump(scores.to_dict(), sys.stdout)
+    json.dump(found.to_dict(), sys.stdout)
     return 0
 
 

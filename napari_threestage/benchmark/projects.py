@@ -107,8 +107,13 @@ class GroupProject:
         self._linked("scored", material.scored)
         write_json(complete, content)
 
-    def score(self, run: str, device: str) -> Any:
+    def score(self, run: str, device: str, kinds: str | None = None) -> Any:
         """Return the scores of a run's stages on the images that nothing was trained on.
+
+        Parameters
+        ----------
+        kinds
+            Images of each kind are scored as well, see `compare.kinds.ConfusionsByKind`.
 
         Raises
         ------
@@ -116,7 +121,8 @@ class GroupProject:
             Not all of these images were scored.
         """
         scored = self._folders("scored")
-        options = ("--run", run, "--device", device, "--json", *self._values())
+        by_kind = () if kinds is None else ("--kinds", kinds)
+        options = ("--run", run, "--device", device, "--json", *self._values(), *by_kind)
         found = json.loads(self._children.threestage("evaluate", self.path, *scored, *options))
         skipped = found["skipped"]
         if skipped or found["without_mask"]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_threestage.errors import ConfigError
+from napari_threestage.files import name_pattern
 from napari_threestage.ingest import is_image_file
 
 if TYPE_CHECKING:
@@ -111,13 +111,8 @@ def _by_chance(items: Sequence[Item], share: float) -> tuple[list[Item], list[It
 
 
 def _named(items: Sequence[Item], pattern: str) -> tuple[list[Item], list[Item]]:
-    try:
-        found = {item.name for item in items if re.search(pattern, item.name)}
-    except re.error as error:
-        raise ConfigError(
-            f"'{pattern}' names no images to hold out: as a regular expression it fails ({error}).",
-            "Use a share such as 0.2, or a part of the names such as '^day1_|^day2_'.",
-        ) from error
+    search = name_pattern(pattern).search
+    found = {item.name for item in items if search(item.name)}
     if not found:
         raise ConfigError(
             f"'{pattern}' is in the name of none of {len(items)} training images.",

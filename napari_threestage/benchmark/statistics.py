@@ -96,7 +96,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], against: str = CONTROL) -> list
     -------
     list of dict
         One for each data set, labelled amount, kind of labels and method, in this order: mIoU by
-        ``stages``, IoU by class of the ``last`` stage, ``gap_closed``, ``over`` (paired
+        ``stages``, IoU by class of the ``last`` stage and its mIoU by ``kinds`` of images,
+        ``gap_closed``, ``over`` (paired
         difference to the method ``against``), ``training_seconds`` and ``images_per_second``;
         whether it is ``on_terms`` of all labels and that method, which have to have its network,
         crop and number of steps, for else both would count them as the method's; and in what its
@@ -125,6 +126,7 @@ def _summary(
     return {
         "stages": {stage: _dict(spread(_miou(rows, stage))) for stage in stages},
         "last": {"stage": last, "iou": _by_class(rows, last)},
+        "kinds": _by_kind(rows, last),
         "gap_closed": _dict(gap_closed(_last(alike[0]), _last(few), _last(full))),
         "against": against,
         "over": None if is_other else _dict(difference(_last(alike[1]), _last(other))),
@@ -201,11 +203,34 @@ def _last(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
 
 
 def _by_class(rows: Sequence[Mapping[str, Any]], stage: str) -> dict[str, Any]:
-    tables = {row["seed"]: row["stages"][stage]["iou"] for row in rows if stage in row["stages"]}
+    return _spreads(
+        {row["seed"]: row["stages"][stage]["iou"] for row in rows if stage in row["stages"]}
+    )
+
+
+def _by_kind(rows: Sequence[Mapping[str, Any]], stage: str) -> dict[str, Any]:
+    """Return the mIoU of images of each kind; nothing where rows have no kinds."""
+    return _spreads(
+        {
+            row["seed"]: {kind: one["stages"][stage]["miou"] for kind, one in row["kinds"].items()}
+            for row in rows
+            if stage in row["stages"] and "kinds" in row
+        }
+    )
+
+
+def _spreads(tables: Mapping[int, Mapping[str, float | None]]) -> dict[str, Any]:
+    """Return for each name the spread of its values over seeds."""
     names = dict.fromkeys(name for table in tables.values() for name in table)
     return {
         name: _dict(
-            spread({seed: table[name] for seed, table in tables.items() if table[name] is not None})
+            spread(
+                {
+                    seed: value
+                    for seed, one in tables.items()
+                    if (value := one.get(name)) is not None
+                }
+            )
         )
         for name in names
     }

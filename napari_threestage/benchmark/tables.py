@@ -69,6 +69,14 @@ def _tables(
         columns += ["gap closed, %", f"over {entries[0]['against']}", "seconds", "images/s"]
         lines = [_line(one, stages) for one in entries]
         yield _title(data, labelled, labels), columns, lines, list(_notes(entries))
+        kinds = list(dict.fromkeys(kind for one in entries for kind in one["kinds"]))
+        if kinds:
+            lines = [
+                [one["method"], *(_spread(one["kinds"].get(kind)) for kind in kinds)]
+                for one in entries
+                if one["kinds"]
+            ]
+            yield f"{data} by kind of image, last stage", ["method", *kinds], lines, []
 
 
 def _notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -51,6 +51,8 @@ class Plan:
         Names in the order of a published split, by data set.
     keep_projects
         Whether projects stay when their rows are done; their runs do not.
+    kinds
+        Images of each kind are scored as well: what this pattern finds in their names.
     keep_models
         Whether the segmenter of each stage stays beside its row.
     panels
@@ -66,6 +68,7 @@ class Plan:
     curve_images: int
     orders: Mapping[str, Sequence[str]]
     keep_projects: bool
+    kinds: str | None = None
     keep_models: bool = False
     panels: int = 0
 

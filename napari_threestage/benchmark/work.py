@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from napari_threestage.runs import Run
 
 
+SCORES = "stages", "kinds"  # what a row takes from `evaluate --json`
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a task: a result, or an error."""
@@ -185,8 +188,9 @@ class _Worker:
             found = self._forest(task) | {"benchmark": self._plan.head}
             return write_row(self._plan.rows, task.row, task.recipe, found)
         run = self._trained(task)
-        scores = self._project.score(run.id, self._plan.device)
-        found = {"stages": scores["stages"], "scored_images": scores["images"], **_speed(run)}
+        scores = self._project.score(run.id, self._plan.device, self._plan.kinds)
+        found = {one: scores[one] for one in SCORES if one in scores}
+        found |= {"scored_images": scores["images"], **_speed(run)}
         found["benchmark"] = self._plan.head
         self._keep_masks(task, run)
         if self._plan.keep_models:
@@ -257,6 +261,7 @@ class _Worker:
             "test": [_strings(items[item.image]) for item in material.scored],
             "classes": data_set.class_names,
             "seed": task.row.group.seed,
+            "kinds": self._plan.kinds,
         }
         begun = time.monotonic()
         scores = self._children.run(
@@ -264,7 +269,7 @@ class _Worker:
         )
         seconds = time.monotonic() - begun
         return {
-            "stages": {"1": json.loads(scores)},
+            **json.loads(scores),
             "scored_images": len(material.scored),
             "training_seconds": seconds,
             "images_per_second": None,

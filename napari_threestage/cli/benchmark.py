@@ -77,6 +77,12 @@ def add_commands(commands: Any) -> None:
     add("--jobs", type=int, default=1, help="trainings at the same time")
     add("--device", default="auto")
     add("--output", type=Path, default=Path("benchmark"), help="folder for rows and tables")
+    add(
+        "--kinds",
+        metavar="PATTERN",
+        help="score images of each kind as well: what this regular expression finds in their "
+        "names, such as '^[^_]+'",
+    )
     add("--table-only", action="store_true", help="train nothing, show all rows there are")
     add(
         "--against",
@@ -175,6 +181,7 @@ def _plan(options: argparse.Namespace, data_sets: Sequence[DataSet]) -> Plan:
         curve_images=options.curve_images,
         orders=orders,
         keep_projects=options.keep_projects,
+        kinds=options.kinds,
         keep_models=options.keep_models,
         panels=options.panels,
     )

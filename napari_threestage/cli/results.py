@@ -11,12 +11,14 @@ from napari_threestage.cli.data import print_skipped, unlabelled_value
 from napari_threestage.cli.output import (
     add_command,
     out,
+    percent,
+    plain_table,
     print_json,
     progress_bar,
     say,
     score_table,
 )
-from napari_threestage.compare import Confusion
+from napari_threestage.compare.kinds import ConfusionsByKind
 from napari_threestage.errors import NotReadyError
 from napari_threestage.ingest import (
     ImportOptions,
@@ -31,9 +33,10 @@ from napari_threestage.runs import Run, find_run
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
+    from rich.table import Table
 
     from napari_threestage.ingest import Skipped
     from napari_threestage.store import ImageArray
@@ -41,9 +44,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Truths:
-    """Images with their ground truth, how many images have none, and files of no use."""
+    """Images by name with their ground truth, how many have none, and files of no use."""
 
-    pairs: Iterable[tuple[ImageArray, np.ndarray]]
+    named: Iterable[tuple[str, ImageArray, np.ndarray]]
     total: int
     without_mask: int
     skipped: Sequence[Skipped] = ()
@@ -65,6 +68,12 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--masks", type=Path)
     parser.add_argument("--mask-values", default="index")
     parser.add_argument("--unlabelled-value", default="255")
+    parser.add_argument(
+        "--kinds",
+        metavar="PATTERN",
+        help="score images of each kind as well: what this regular expression finds in their "
+        "names, such as '^[^_]+'",
+    )
     parser.add_argument("--device", default="auto")
 
 
@@ -79,17 +88,15 @@ def evaluate(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
     segmenters = {stage: load_segmenter(run.model_path(stage), device) for stage in stages}
     names = [entry["name"] for entry in run.inputs.classes]
-    confusions = {stage: Confusion(names) for stage in stages}
+    confusions = ConfusionsByKind(names, stages, options.kinds)
     truths = _truths(project, options)
     with progress_bar("evaluating", options.json) as bar:
         task = bar.add_task("evaluating", total=truths.total)
-        for image, truth in truths.pairs:
-            for stage, segmenter in segmenters.items():
-                mask = segmenter.predict(image)[0]
-                confusions[stage].add(truth, mask)
+        for name, image, truth in truths.named:
+            masks = {stage: one.predict(image)[0] for stage, one in segmenters.items()}
+            confusions.add(name, truth, masks)
             bar.advance(task)
-    scores = {str(stage): confusion.scores().to_dict() for stage, confusion in confusions.items()}
-    found = {"run": run.id, "images": truths.total, "stages": scores}
+    found = {"run": run.id, "images": truths.total, **confusions.to_dict()}
     if options.json:
         skipped = [{"file": str(one.path), "reason": one.reason} for one in truths.skipped]
         print_json(found | {"without_mask": truths.without_mask, "skipped": skipped})
@@ -104,9 +111,21 @@ def print_scores(found: dict[str, Any]) -> None:
     """Print what an evaluation found."""
     scores = found["stages"]
     out.print(score_table(f"Run {found['run']} on {found['images']} images, in %", scores))
+    if "kinds" in found:
+        out.print(_kinds_table(found["kinds"]))
     absent = next(iter(scores.values()))["absent"]
     if absent:
         say(f"Not in the masks, so not counted: {', '.join(absent)}.")
+
+
+def _kinds_table(kinds: Mapping[str, Any]) -> Table:
+    stages = list(next(iter(kinds.values()))["stages"])
+    columns = ("kind", "images", *(f"stage {stage}" for stage in stages))
+    rows = [
+        [kind, str(one["images"]), *(percent(score["miou"]) for score in one["stages"].values())]
+        for kind, one in kinds.items()
+    ]
+    return plain_table(columns, rows, "mIoU by kind, in %")
 
 
 def stage_metrics(run: Run, stage: int) -> dict[str, Any]:
@@ -144,12 +163,18 @@ def _truths(project: Project, options: argparse.Namespace) -> _Truths:
             mask_values=load_mask_values(options.mask_values),
             unlabelled_value=unlabelled_value(options.unlabelled_value),
         )
-        pairs = (_truth_pair(project, image, mask, settings) for image, mask in files)
+        named = (
+            (image.stem, *_truth_pair(project, image, mask, settings)) for image, mask in files
+        )
         without = len(pairing.pairs) - len(files)
-        return _Truths(pairs, len(files), without, pairing.skipped)
+        return _Truths(named, len(files), without, pairing.skipped)
     ids = [i for i, record in project.images.items() if record.split == "validation"]
     truths = {i: project.read_labels(i) for i in ids}
-    found = [(project.read_image(i), truth) for i, truth in truths.items() if truth is not None]
+    found = [
+        (project.images[i].name, project.read_image(i), truth)
+        for i, truth in truths.items()
+        if truth is not None
+    ]
     if not found:
         raise NotReadyError(
             "The project has no validation images with ground truth.",

@@ -231,12 +231,15 @@ def test_images_held_out_by_name_have_a_folder_of_their_own(
     arguments = ("benchmark", data, "--methods", "supervised", *TINY, *settings())
     train = sorted(path.stem for path in (data / "train" / "images").iterdir())
     for pattern in (f"^{train[0]}$|^{train[1]}$", f"^{train[0]}$|^{train[2]}$"):
-        found = call(*arguments, "--held-out", pattern, "--output", tmp_path)
+        kinds = ("--kinds", f"{train[0]}$")
+        found = call(*arguments, "--held-out", pattern, *kinds, "--output", tmp_path)
         assert found.code == 0, found.err
     folders = sorted(tmp_path.iterdir())
     assert len(folders) == 2
+    assert all("by kind of image" in (one / "table.md").read_text() for one in folders)
     rows = [json.loads(path.read_text()) for one in folders for path in one.glob("rows/*.json")]
     assert [row["scored_images"] for row in rows] == [2, 2]
+    assert [[*row["kinds"]] for row in rows] == [[train[0], "other"]] * 2
     assert all(row["recipe"]["images"] == len(train) - 2 for row in rows)
 
 
@@ -303,7 +306,7 @@ def test_the_forest_learns_from_training_images_whatever_those_of_the_test_are_c
 
     def run(self: Children, name: str, arguments: list[str], text: str = "") -> str:
         told.append(json.loads(text))
-        return json.dumps({"miou": 0.5, "iou": {}})
+        return json.dumps({"stages": {"1": {"miou": 0.5, "iou": {}}}})
 
     monkeypatch.setattr(Children, "run", run)
     arguments = ("benchmark", folder, "--methods", FOREST, *TINY, "--output", tmp_path / "out")

@@ -99,6 +99,27 @@ def test_another_method_to_compare_with() -> None:
     assert all(entry["over"] is None for entry in summarise(ROWS, "vat"))
 
 
+def test_kinds_of_images() -> None:
+    def kinds(**scores: float | None) -> dict[str, Any]:
+        return {kind: {"stages": {"1": {"miou": score}}} for kind, score in scores.items()}
+
+    rows = [
+        row("supervised", 0, 0.5, kinds=kinds(glass=0.4, steel=0.6)),
+        row("supervised", 1, 0.5, kinds=kinds(glass=0.6, steel=None)),
+        row("full", 0, 0.9, labelled=None),
+    ]
+    supervised, full = summary = summarise(rows)
+    assert supervised["kinds"]["glass"]["each"] == {0: 0.4, 1: 0.6}
+    assert supervised["kinds"]["steel"]["each"] == {0: 0.6}
+    assert full["kinds"] == {}
+    _, by_kind = rich_tables(summary)
+    assert [column.header for column in by_kind.columns] == ["method", "glass", "steel"]
+    text = markdown(summary)
+    assert "## nuclei by kind of image, last stage" in text
+    assert "|supervised|50.0 ± 14.1 (40.0 60.0)|60.0|" in text
+    assert len(rich_tables(summarise(ROWS))) == 1
+
+
 def test_amounts_and_kinds_of_labels_are_kept_apart_and_share_the_upper_bound() -> None:
     rows = [
         *(row("supervised", 0, 0.5, labelled=labelled) for labelled in (0.03, 0.2)),

@@ -17,6 +17,8 @@ from napari_threestage.errors import ImageFileError, NotReadyError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_threestage.compare import Scores
+
 SIDE = 48
 CLASSES = ("flat", "striped")
 
@@ -47,8 +49,9 @@ def item(folder: Path, seed: int, mask: np.ndarray | None = None) -> Item:
     )
 
 
-def score(labelled: list[Item], test: list[Item], seed: int = 0) -> forest.Scores:
-    return train_and_score(labelled, [one.mask for one in labelled], test, CLASSES, seed, threads=1)
+def score(labelled: list[Item], test: list[Item], seed: int = 0) -> Scores:
+    masks = [one.mask for one in labelled]
+    return train_and_score(labelled, masks, test, CLASSES, seed, threads=1).scores(1)
 
 
 def test_texture_is_learned(tmp_path: Path) -> None:
@@ -59,6 +62,14 @@ def test_texture_is_learned(tmp_path: Path) -> None:
     assert scores.pixels == SIDE * SIDE
     assert score(labelled, test) == scores
     assert score(labelled, test, seed=1) != scores
+
+
+def test_kinds_of_images_are_scored(tmp_path: Path) -> None:
+    first, second = item(tmp_path, 0), item(tmp_path, 1)
+    found = train_and_score([first], [first.mask], [first, second], CLASSES, 0, "0$", threads=1)
+    kinds = found.to_dict()["kinds"]
+    assert {kind: one["images"] for kind, one in kinds.items()} == {"0": 1, "other": 1}
+    assert kinds["other"]["stages"]["1"] == score([first], [second]).to_dict()
 
 
 def test_scribbles_are_enough_and_unlabelled_pixels_count_nowhere(tmp_path: Path) -> None:
@@ -77,7 +88,7 @@ def test_masks_to_train_on_are_those_given(tmp_path: Path) -> None:
     """Scribbles lie elsewhere than the whole masks."""
     labelled, test = item(tmp_path, 0), item(tmp_path, 1)
     swapped = write(tmp_path / "swapped.png", 1 - texture(0)[1])
-    scores = train_and_score([labelled], [swapped], [test], CLASSES, 0, threads=1)
+    scores = train_and_score([labelled], [swapped], [test], CLASSES, 0, threads=1).scores(1)
     assert scores.miou is not None
     assert scores.miou < 0.1
 

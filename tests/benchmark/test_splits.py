@@ -100,7 +100,7 @@ def test_images_are_held_out_by_their_names() -> None:
     ("pattern", "what"),
     [
         ("day1", "in the name of none of 100 training images. Names are such as 'im000'"),
-        ("im(", "regular expression it fails"),
+        ("im(", "'im(' is no regular expression"),
         ("im", "Of 100 training images 100 cannot be held out"),
     ],
 )

@@ -131,6 +131,22 @@ def test_other_commands_take_the_latest_run_that_is_no_baseline(
         assert found["run"] == wanted.id and len(found["stages"]) == len(wanted.finished_stages())
 
 
+def test_images_of_each_kind_are_scored_too(
+    copy: Path, threestage: Command, pictures: Path
+) -> None:
+    test = ("--images", pictures / "test" / "images", "--masks", pictures / "test" / "masks")
+    names = sorted(path.stem for path in (pictures / "test" / "images").iterdir())
+    arguments = ("evaluate", copy, *test, "--device", "cpu", "--kinds", f"^{names[0]}$")
+    found = threestage(*arguments, "--json").document
+    images = {kind: one["images"] for kind, one in found["kinds"].items()}
+    assert images == {names[0]: 1, "other": len(names) - 1}
+    for stage, scores in found["stages"].items():
+        parts = [one["stages"][stage]["pixels"] for one in found["kinds"].values()]
+        assert sum(parts) == scores["pixels"]
+    shown = threestage(*arguments).out
+    assert "mIoU by kind, in %" in shown and names[0] in shown
+
+
 def test_a_name_stands_for_a_run(copy: Path, threestage: Command) -> None:
     run, _, refreshed = runs_of(copy)
     named = threestage("runs", copy, "--name", run.id, "the first", "--pin", run.id, "--json")

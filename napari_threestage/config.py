@@ -93,7 +93,7 @@ class Config(Section):
         if min(height, width) * self.network.zoom < 1:
             raise ValueError(
                 f"nothing is left of a 'data.crop' of {height} x {width} pixels at a "
-                f"'network.zoom' of {self.network.zoom:g}"
+                f"'network.zoom' of {self.network.zoom:g}; use larger ones"
             )
         return self
 

@@ -104,7 +104,7 @@ def name_pattern(text: str) -> re.Pattern[str]:
     except re.error as error:
         raise ConfigError(
             f"'{text}' is no regular expression ({error}).",
-            "Write a part of the names, such as '^day1_|^day2_'.",
+            "Write a part of the names of images; special characters need a \\ before them.",
         ) from error
 
 

@@ -17,13 +17,18 @@ def counted(pattern: str | None, *names: str) -> ConfusionsByKind:
     """Count good masks of stage 3, and bad ones of stage 1."""
     found = ConfusionsByKind(CLASSES, [1, 3], pattern)
     for name in names:
-        found.add(name, TRUTH, {1: BAD, 3: GOOD})
+        add(found, name, BAD, GOOD)
     return found
+
+
+def add(found: ConfusionsByKind, name: str, *masks: np.ndarray) -> None:
+    for confusion, mask in zip(found.of(name).values(), masks, strict=True):
+        confusion.add(TRUTH, mask)
 
 
 def test_images_are_counted_in_all_and_in_their_kind() -> None:
     found = counted("^[^_]+", "steel_1", "glass_1")
-    found.add("steel_2", TRUTH, {1: BAD, 3: BAD})
+    add(found, "steel_2", BAD, BAD)
     document = found.to_dict()
     assert {kind: one["images"] for kind, one in document["kinds"].items()} == {
         "glass": 1,
@@ -39,12 +44,10 @@ def test_images_are_counted_in_all_and_in_their_kind() -> None:
 
 
 def test_a_group_of_the_pattern_is_the_kind_and_the_rest_is_other() -> None:
-    document = counted("_day(1|2)?", "a_day1", "b_day2", "c_day3", "d").to_dict()
-    assert {kind: one["images"] for kind, one in document["kinds"].items()} == {
-        "1": 1,
-        "2": 1,
-        "other": 2,
-    }
+    pattern = "_day(1|2)?|^(night)"
+    document = counted(pattern, "a_day1", "b_day2", "c_day3", "d", "night_1").to_dict()
+    images = {kind: one["images"] for kind, one in document["kinds"].items()}
+    assert images == {"1": 1, "2": 1, "night": 1, "other": 2}
 
 
 def test_without_a_pattern_there_are_no_kinds() -> None:

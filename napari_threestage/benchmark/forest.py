@@ -78,7 +78,7 @@ def train_and_score(
     for item in test:
         values, truth = _read_pixels(item.image, item.mask, len(classes), threads)
         _check_channels(item.image, values, forest.n_features_in_)
-        found.add(item.name, truth, {1: forest.predict(values)})
+        found.of(item.name)[1].add(truth, forest.predict(values))
     return found
 
 

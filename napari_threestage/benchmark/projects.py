@@ -121,7 +121,7 @@ class GroupProject:
             Not all of these images were scored.
         """
         scored = self._folders("scored")
-        by_kind = () if kinds is None else ("--kinds", kinds)
+        by_kind = () if kinds is None else (f"--kinds={kinds}",)  # it may begin with a dash
         options = ("--run", run, "--device", device, "--json", *self._values(), *by_kind)
         found = json.loads(self._children.threestage("evaluate", self.path, *scored, *options))
         skipped = found["skipped"]

@@ -112,14 +112,14 @@ def _by_chance(items: Sequence[Item], share: float) -> tuple[list[Item], list[It
 
 def _named(items: Sequence[Item], pattern: str) -> tuple[list[Item], list[Item]]:
     search = name_pattern(pattern).search
-    found = {item.name for item in items if search(item.name)}
-    if not found:
+    out = [item for item in _by_file_name(items) if search(item.name)]
+    if not out:
         raise ConfigError(
             f"'{pattern}' is in the name of none of {len(items)} training images.",
-            f"Names are such as '{_by_file_name(items)[0].name}'." if items else "",
+            f"Give a part of names such as '{_by_file_name(items)[0].name}', or a share of the "
+            "images such as 0.2.",
         )
-    out = [item for item in _by_file_name(items) if item.name in found]
-    return [item for item in items if item.name not in found], out
+    return [item for item in items if not search(item.name)], out
 
 
 def set_aside(items: Sequence[Item], count: int, purpose: str) -> tuple[list[Item], list[Item]]:

@@ -209,31 +209,24 @@ def _by_class(rows: Sequence[Mapping[str, Any]], stage: str) -> dict[str, Any]:
 
 
 def _by_kind(rows: Sequence[Mapping[str, Any]], stage: str) -> dict[str, Any]:
-    """Return the mIoU of images of each kind; nothing where rows have no kinds."""
-    return _spreads(
-        {
-            row["seed"]: {kind: one["stages"][stage]["miou"] for kind, one in row["kinds"].items()}
-            for row in rows
-            if stage in row["stages"] and "kinds" in row
-        }
-    )
+    """Return the mIoU of images of each kind, by the pattern that tells the kinds."""
+    tables: dict[str, dict[int, dict[str, float | None]]] = {}
+    for row in rows:
+        if stage in row["stages"] and "kinds" in row:
+            scores = {kind: one["stages"][stage]["miou"] for kind, one in row["kinds"].items()}
+            tables.setdefault(row["kinds_pattern"], {})[row["seed"]] = scores
+    return {pattern: _spreads(one) for pattern, one in tables.items()}
 
 
 def _spreads(tables: Mapping[int, Mapping[str, float | None]]) -> dict[str, Any]:
     """Return for each name the spread of its values over seeds."""
     names = dict.fromkeys(name for table in tables.values() for name in table)
-    return {
-        name: _dict(
-            spread(
-                {
-                    seed: value
-                    for seed, one in tables.items()
-                    if (value := one.get(name)) is not None
-                }
-            )
-        )
-        for name in names
-    }
+    found = {}
+    for name in names:
+        values = {seed: table.get(name) for seed, table in tables.items()}
+        known = {seed: value for seed, value in values.items() if value is not None}
+        found[name] = _dict(spread(known))
+    return found
 
 
 def _dict(found: Spread | None) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ def rich_tables(summary: Sequence[Mapping[str, Any]]) -> list[Table]:
     for title, columns, lines, notes in _tables(summary):
         table = Table(title=escape(title), title_justify="left")
         for number, column in enumerate(columns):
-            table.add_column(column, justify="right" if number else "left")
+            table.add_column(escape(column), justify="right" if number else "left")
         for line in lines:
             table.add_row(*map(escape, line))
         table.caption, table.caption_justify = escape("\n".join(notes)), "left"
@@ -33,12 +33,16 @@ def markdown(summary: Sequence[Mapping[str, Any]], head: str = "") -> str:
     """Return the same as Markdown, below a line, and with the source of each method at the end."""
     parts = [head]
     for title, columns, lines, notes in _tables(summary):
-        top = ["|".join(columns), "|".join(["---", *["---:"] * (len(columns) - 1)])]
-        body = ["|".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+        top = [_markdown_line(columns), "|".join(["---", *["---:"] * (len(columns) - 1)])]
+        body = list(map(_markdown_line, lines))
         parts.append(f"## {title}\n\n" + "\n".join(f"|{line}|" for line in top + body))
         parts += notes
     parts.append(_sources(summary))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return "|".join(cell.replace("|", "\\|") for cell in cells)
 
 
 def recipes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -69,14 +73,19 @@ def _tables(
         columns += ["gap closed, %", f"over {entries[0]['against']}", "seconds", "images/s"]
         lines = [_line(one, stages) for one in entries]
         yield _title(data, labelled, labels), columns, lines, list(_notes(entries))
-        kinds = list(dict.fromkeys(kind for one in entries for kind in one["kinds"]))
-        if kinds:
-            lines = [
-                [one["method"], *(_spread(one["kinds"].get(kind)) for kind in kinds)]
-                for one in entries
-                if one["kinds"]
-            ]
-            yield f"{data} by kind of image, last stage", ["method", *kinds], lines, []
+        for pattern in dict.fromkeys(pattern for one in entries for pattern in one["kinds"]):
+            title = f"{_title(data, labelled, labels)}, last stage, by kind of image ({pattern})"
+            yield title, *_by_kind(entries, pattern), []
+
+
+def _by_kind(
+    entries: Sequence[Mapping[str, Any]], pattern: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return columns and lines of the methods whose rows know the kinds of a pattern."""
+    scored = [(one["method"], one["kinds"][pattern]) for one in entries if pattern in one["kinds"]]
+    kinds = sorted({kind for _, found in scored for kind in found})
+    lines = [[name, *(_spread(found.get(kind)) for kind in kinds)] for name, found in scored]
+    return ["method", *kinds], lines
 
 
 def _notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -86,6 +95,9 @@ def _notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"No share or difference is given for {', '.join(apart)} where "
             f"{entries[0]['against']} or {FULL} have another network, crop or number of steps."
         )
+    against = entries[0]["against"]
+    if all(one["method"] != against for one in entries):
+        yield f"There are no rows of {against} to compare with."
     for one in entries:
         if one["mixed"]:
             yield f"The rows of {one['method']} are of different recipes: {one['mixed']}."

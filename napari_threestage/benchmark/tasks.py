@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_threestage.benchmark.examples import choose_examples
 from napari_threestage.benchmark.fingerprint import fingerprint
 from napari_threestage.benchmark.methods import FOREST, Method
 from napari_threestage.benchmark.projects import Material
@@ -75,7 +76,9 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Results on test images are never beside others."""
-        return self.output / (f"held-out-{_short(self.held_out)}" if self.held_out else "test")
+        return self.output / (
+            f"held-out-{_folder_name(self.held_out)}" if self.held_out else "test"
+        )
 
     @property
     def head(self) -> dict[str, Any]:
@@ -91,7 +94,7 @@ class Plan:
         return self.folder / "rows"
 
 
-def _short(held_out: float | str) -> str:
+def _folder_name(held_out: float | str) -> str:
     """Return what a folder may be named by; a pattern gets a digest as others look alike then."""
     if not isinstance(held_out, str):
         return f"{held_out:g}"
@@ -135,7 +138,7 @@ def make_tasks(
         for seed in seeds:
             for labelled in (*amounts, None):
                 group, chosen = _group(plan, data_set.name, labelled, seed, images)
-                watched = scored[: plan.curve_images]
+                watched = tuple(choose_examples(scored, plan.curve_images))
                 material = Material(data_set, images, chosen, scored, number, watched)
                 for method in methods:
                     if (method.labels == "all") == (labelled is None):

@@ -191,25 +191,22 @@ class _Worker:
         scores = self._project.score(run.id, self._plan.device, self._plan.kinds)
         found = {one: scores[one] for one in SCORES if one in scores}
         found |= {"scored_images": scores["images"], **_speed(run)}
+        found["kinds_pattern"] = self._plan.kinds
         found["benchmark"] = self._plan.head
-        self._keep_masks(task, run)
+        masks, models = (
+            path(self._plan.rows) for path in (task.row.panels_path, task.row.models_path)
+        )
+        for folder in (masks, models):  # of an earlier row of this name
+            shutil.rmtree(folder, ignore_errors=True)
+        if self._plan.panels:
+            items = choose_examples(task.material.scored, self._plan.panels)
+            keep_masks(self._project, run, items, masks)
         if self._plan.keep_models:
-            self._keep_models(run, task.row.models_path(self._plan.rows))
+            _keep_models(run, models)
         shutil.copy(run.events_path, task.row.events_path(self._plan.rows))
         document = write_row(self._plan.rows, task.row, task.recipe, found)
         self._forget()
         return document
-
-    def _keep_masks(self, task: Task, run: Run) -> None:
-        if self._plan.panels:
-            items = choose_examples(task.material.scored, self._plan.panels)
-            keep_masks(self._project, run, items, task.row.panels_path(self._plan.rows))
-
-    @staticmethod
-    def _keep_models(run: Run, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        for stage in run.finished_stages():
-            shutil.copy(run.model_path(stage), folder / f"stage-{stage}.safetensors")
 
     def _trained(self, task: Task) -> Run:
         """Train a row, or go on where its training was interrupted."""
@@ -270,10 +267,17 @@ class _Worker:
         seconds = time.monotonic() - begun
         return {
             **json.loads(scores),
+            "kinds_pattern": self._plan.kinds,
             "scored_images": len(material.scored),
             "training_seconds": seconds,
             "images_per_second": None,
         }
+
+
+def _keep_models(run: Run, folder: Path) -> None:
+    folder.mkdir()
+    for stage in run.finished_stages():
+        shutil.copy(run.model_path(stage), folder / f"stage-{stage}.safetensors")
 
 
 def _strings(item: Item) -> dict[str, str]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from napari_threestage.benchmark.methods import CONTROL, DEFAULT, METHODS, choose_methods
+from napari_threestage.benchmark.methods import CONTROL, DEFAULT, FOREST, METHODS, choose_methods
 from napari_threestage.benchmark.rows import EVENTS
 from napari_threestage.cli.output import add_command, err, print_json, say
+from napari_threestage.cli.results import add_kinds
 from napari_threestage.config import parse_setting
 from napari_threestage.errors import ConfigError
-from napari_threestage.files import write_json
+from napari_threestage.files import name_pattern, write_json
 from napari_threestage.presets import PRESETS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_threestage.benchmark.items import DataSet
     from napari_threestage.benchmark.tasks import Plan, Task
@@ -77,17 +79,12 @@ def add_commands(commands: Any) -> None:
     add("--jobs", type=int, default=1, help="trainings at the same time")
     add("--device", default="auto")
     add("--output", type=Path, default=Path("benchmark"), help="folder for rows and tables")
-    add(
-        "--kinds",
-        metavar="PATTERN",
-        help="score images of each kind as well: what this regular expression finds in their "
-        "names, such as '^[^_]+'",
-    )
+    add_kinds(parser)
     add("--table-only", action="store_true", help="train nothing, show all rows there are")
     add(
         "--against",
         default=CONTROL,
-        choices=list(METHODS),
+        choices=[name for name in METHODS if name != FOREST],
         metavar="METHOD",
         help="with which the tables compare all others seed by seed; default: %(default)s",
     )
@@ -108,12 +105,14 @@ def add_commands(commands: Any) -> None:
 
 
 def _share_or_names(text: str) -> float | str:
+    """Return a share, or a pattern: names such as 2007_000032 are numbers to Python, too."""
+    if not text:
+        raise ArgumentTypeError("give a share such as 0.2, or a part of the names of images")
     try:
-        return float(text)
+        share = float(text)
     except ValueError:
-        if text:
-            return text
-        raise
+        return text
+    return share if 0 <= share < 1 else text
 
 
 def benchmark(options: argparse.Namespace) -> int:
@@ -144,6 +143,8 @@ def _check(options: argparse.Namespace) -> None:
         )
     if min(options.curve_images, options.panels) < 0 or options.jobs < 1:
         raise ConfigError("--curve-images and --panels go from 0 on, --jobs from 1 on.")
+    if options.kinds is not None:
+        name_pattern(options.kinds)
     if options.split and len(options.data) > 1:
         raise ConfigError("A split is one of a single data set.", "Name one data set.")
 
@@ -200,7 +201,9 @@ def _train(options: argparse.Namespace, plan: Plan, tasks: Sequence[Task]) -> li
     kept, twins = part_twins(tasks)
     for name, other in twins.items():
         err.print(f"{name} is left out: here it is the same as {other}.", markup=False)
-    todo = [task for task in kept if finished(plan, task) is None]
+    found = {task.row.name: finished(plan, task) for task in kept}
+    todo = [task for task in kept if found[task.row.name] is None]
+    _tell_other_kinds(plan, found)
     outcomes: list[Outcome] = []
 
     def report(outcome: Outcome) -> None:
@@ -211,6 +214,22 @@ def _train(options: argparse.Namespace, plan: Plan, tasks: Sequence[Task]) -> li
     threads = plan.settings.get("threads", 0)
     do_tasks(plan, todo, Children(threads), options.jobs, report)
     return [outcome for outcome in outcomes if outcome.error is not None]
+
+
+def _tell_other_kinds(plan: Plan, found: Mapping[str, dict[str, Any] | None]) -> None:
+    """Say which finished rows are not scored by the kinds that are wanted."""
+    names = [
+        name
+        for name, row in found.items()
+        if row is not None and row.get("kinds_pattern") != plan.kinds
+    ]
+    if plan.kinds is not None and names:
+        err.print(
+            f"{len(names)} finished rows, such as {names[0]}, were not scored by --kinds "
+            f"'{plan.kinds}'. To score them, remove their files and train again.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _sentence(outcome: Outcome) -> str:
@@ -229,6 +248,8 @@ def _show(options: argparse.Namespace, plan: Plan, rows: Sequence[dict[str, Any]
 
     summary = summarise(rows, options.against)
     scored = "images held out from training" if plan.held_out else "test images"
+    if isinstance(plan.held_out, str):
+        scored += f" ({plan.held_out})"
     content = {
         "scored_on": scored,
         "recipes": recipes(rows),

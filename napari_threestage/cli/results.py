@@ -24,6 +24,7 @@ from napari_threestage.ingest import (
     ImportOptions,
     check_mask_size,
     find_pairs,
+    image_name,
     load_image,
     load_mask_values,
     load_truth,
@@ -68,13 +69,18 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--masks", type=Path)
     parser.add_argument("--mask-values", default="index")
     parser.add_argument("--unlabelled-value", default="255")
+    add_kinds(parser)
+    parser.add_argument("--device", default="auto")
+
+
+def add_kinds(parser: argparse.ArgumentParser) -> None:
+    """Add the option that tells the kinds of images by their names."""
     parser.add_argument(
         "--kinds",
         metavar="PATTERN",
-        help="score images of each kind as well: what this regular expression finds in their "
-        "names, such as '^[^_]+'",
+        help="score images of each kind as well: what this regular expression, or a group of it, "
+        "finds in their names, such as '^[^_]+'; other images are of the kind 'other'",
     )
-    parser.add_argument("--device", default="auto")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -85,16 +91,17 @@ def evaluate(options: argparse.Namespace) -> None:
     project = Project(options.project)
     run = find_run(project, options.run)
     stages = wanted_stages(run, options.stage)
-    device = choose_device(options.device)
-    segmenters = {stage: load_segmenter(run.model_path(stage), device) for stage in stages}
     names = [entry["name"] for entry in run.inputs.classes]
     confusions = ConfusionsByKind(names, stages, options.kinds)
+    device = choose_device(options.device)
+    segmenters = {stage: load_segmenter(run.model_path(stage), device) for stage in stages}
     truths = _truths(project, options)
     with progress_bar("evaluating", options.json) as bar:
         task = bar.add_task("evaluating", total=truths.total)
         for name, image, truth in truths.named:
-            masks = {stage: one.predict(image)[0] for stage, one in segmenters.items()}
-            confusions.add(name, truth, masks)
+            of_kind = confusions.of(name)
+            for stage, segmenter in segmenters.items():
+                of_kind[stage].add(truth, segmenter.predict(image)[0])
             bar.advance(task)
     found = {"run": run.id, "images": truths.total, **confusions.to_dict()}
     if options.json:
@@ -164,7 +171,8 @@ def _truths(project: Project, options: argparse.Namespace) -> _Truths:
             unlabelled_value=unlabelled_value(options.unlabelled_value),
         )
         named = (
-            (image.stem, *_truth_pair(project, image, mask, settings)) for image, mask in files
+            (image_name(image), *_truth_pair(project, image, mask, settings))
+            for image, mask in files
         )
         without = len(pairing.pairs) - len(files)
         return _Truths(named, len(files), without, pairing.skipped)

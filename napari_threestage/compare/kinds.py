@@ -8,15 +8,13 @@ from napari_threestage.compare.confusion import Confusion, Scores
 from napari_threestage.files import name_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
+    from collections.abc import Iterable, Sequence
 
 OTHER = "other"
 
 
 class ConfusionsByKind:
-    """Counts the masks of several stages, of all images and of each kind.
+    """Counts the masks of several stages, apart for each kind of image.
 
     Parameters
     ----------
@@ -25,8 +23,9 @@ class ConfusionsByKind:
     stages
         Their numbers.
     pattern
-        A regular expression. Where it is found in the name of an image, its first group is the
-        kind, or else all of it; other images are of the kind ``other``. None: there are no kinds.
+        A regular expression. What it finds in the name of an image is the image's kind: the first
+        of its groups that takes part, or all that is found where it has none. Other images are of
+        the kind ``other``. None: there are no kinds.
 
     Raises
     ------
@@ -39,42 +38,43 @@ class ConfusionsByKind:
     ) -> None:
         self._classes, self._stages = classes, stages
         self._pattern = None if pattern is None else name_pattern(pattern)
-        self._all = self._confusions()
         self._kinds: dict[str, dict[int, Confusion]] = {}
         self._images: dict[str, int] = {}
 
-    def add(self, name: str, truth: np.ndarray, predictions: Mapping[int, np.ndarray]) -> None:
-        """Count the mask of each stage of an image, see `Confusion.add`."""
+    def of(self, name: str) -> dict[int, Confusion]:
+        """Return what the masks of an image, one of each stage, are to be added to."""
         kind = self._kind(name)
+        if kind not in self._kinds:
+            self._kinds[kind] = {stage: Confusion(self._classes) for stage in self._stages}
         self._images[kind] = self._images.get(kind, 0) + 1
-        of_kind = self._kinds.setdefault(kind, self._confusions())
-        for stage, prediction in predictions.items():
-            self._all[stage].add(truth, prediction)
-            of_kind[stage].add(truth, prediction)
+        return self._kinds[kind]
 
     def scores(self, stage: int) -> Scores:
         """Return the scores of a stage on all images."""
-        return self._all[stage].scores()
+        whole = Confusion(self._classes)
+        for of_kind in self._kinds.values():
+            whole.matrix += of_kind[stage].matrix
+        return whole.scores()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as JSON holds them: ``stages``, and ``kinds`` where there are some."""
-        found: dict[str, Any] = {"stages": _scores(self._all)}
+        found: dict[str, Any] = {"stages": self._all(self.scores(stage) for stage in self._stages)}
         if self._pattern is not None:
             found["kinds"] = {
-                kind: {"images": self._images[kind], "stages": _scores(self._kinds[kind])}
-                for kind in sorted(self._kinds)
+                kind: {
+                    "images": self._images[kind],
+                    "stages": self._all(of_kind[stage].scores() for stage in self._stages),
+                }
+                for kind, of_kind in sorted(self._kinds.items())
             }
         return found
+
+    def _all(self, scores: Iterable[Scores]) -> dict[str, Any]:
+        return {str(stage): one.to_dict() for stage, one in zip(self._stages, scores, strict=True)}
 
     def _kind(self, name: str) -> str:
         match = self._pattern.search(name) if self._pattern else None
         if match is None:
             return OTHER
-        return (match.group(1) if match.re.groups else match.group()) or OTHER
-
-    def _confusions(self) -> dict[int, Confusion]:
-        return {stage: Confusion(self._classes) for stage in self._stages}
-
-
-def _scores(confusions: Mapping[int, Confusion]) -> dict[str, Any]:
-    return {str(stage): one.scores().to_dict() for stage, one in confusions.items()}
+        found = match.groups() if match.re.groups else (match.group(),)
+        return next(filter(None, found), OTHER)

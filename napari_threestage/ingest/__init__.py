@@ -6,6 +6,7 @@ from napari_threestage.ingest.checks import check_mask_size
 from napari_threestage.ingest.importer import (
     ImportOptions,
     ImportReport,
+    image_name,
     import_images,
     load_image,
     load_truth,
@@ -37,6 +38,7 @@ __all__ = [
     "decode_mask",
     "encode_mask",
     "find_pairs",
+    "image_name",
     "image_of",
     "import_images",
     "is_image_file",

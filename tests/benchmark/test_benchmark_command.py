@@ -243,6 +243,21 @@ def test_images_held_out_by_name_have_a_folder_of_their_own(
     assert all(row["recipe"]["images"] == len(train) - 2 for row in rows)
 
 
+def test_options_that_make_no_sense_are_refused_before_anything_is_trained(
+    data: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    for option, sentence in (
+        (("--kinds", "("), "'(' is no regular expression"),
+        (("--held-out", "2007_000032"), "in the name of none of 6 training images"),
+        (("--held-out", "20%"), "or a share of the images such as 0.2"),
+        (("--held-out", ""), "give a share such as 0.2, or a part of the names"),
+        (("--against", FOREST), "invalid choice"),
+    ):
+        found = call("benchmark", data, *TINY, *settings(), *option, "--output", tmp_path)
+        assert found.code and sentence in " ".join(found.err.split())
+    assert not commands
+
+
 def test_segmenters_that_are_kept_can_be_applied(
     data: Path, tmp_path: Path, commands: list[list[str]]
 ) -> None:
@@ -257,6 +272,14 @@ def test_segmenters_that_are_kept_can_be_applied(
     found = call("predict", models / "stage-3.safetensors", "--images", images, "--output", masks)
     assert found.code == 0, found.err
     assert len(list(masks.glob("*.tif"))) == 2
+
+    # Segmenters of another training must not stay beside the next row.
+    models.with_suffix(".json").unlink()
+    again = call("benchmark", data, *arguments, "--kinds=-none")
+    assert again.code == 0, again.err
+    assert not models.exists()
+    told = call("benchmark", data, *arguments, "--kinds", "^im").err
+    assert "1 finished rows, such as squares-2-dense-0-three-stage, were not scored by" in told
 
 
 def test_all_labels_and_scribbles(

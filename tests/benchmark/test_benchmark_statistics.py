@@ -96,7 +96,10 @@ def test_another_method_to_compare_with() -> None:
     assert by_method["three-stage"]["over"] is None
     assert by_method["supervised-long"]["over"]["each"] == pytest.approx({1: -0.12, 2: -0.14})
     assert "|over three-stage|" in markdown(summary)
-    assert all(entry["over"] is None for entry in summarise(ROWS, "vat"))
+    without = summarise(ROWS, "vat")
+    assert all(entry["over"] is None for entry in without)
+    assert "There are no rows of vat to compare with." in markdown(without)
+    assert "There are no rows" not in markdown(summary)
 
 
 def test_kinds_of_images() -> None:
@@ -104,19 +107,23 @@ def test_kinds_of_images() -> None:
         return {kind: {"stages": {"1": {"miou": score}}} for kind, score in scores.items()}
 
     rows = [
-        row("supervised", 0, 0.5, kinds=kinds(glass=0.4, steel=0.6)),
-        row("supervised", 1, 0.5, kinds=kinds(glass=0.6, steel=None)),
-        row("full", 0, 0.9, labelled=None),
+        row("supervised", 0, 0.5, kinds_pattern="x", kinds=kinds(glass=0.4, **{"[red]|": 0.6})),
+        row("supervised", 1, 0.5, kinds_pattern="x", kinds=kinds(glass=0.6, **{"[red]|": None})),
+        row("full", 0, 0.9, labelled=None, kinds_pattern=None),
+        row("vat", 0, 0.7, kinds_pattern="y", kinds=kinds(glass=0.1)),
     ]
-    supervised, full = summary = summarise(rows)
-    assert supervised["kinds"]["glass"]["each"] == {0: 0.4, 1: 0.6}
-    assert supervised["kinds"]["steel"]["each"] == {0: 0.6}
-    assert full["kinds"] == {}
-    _, by_kind = rich_tables(summary)
-    assert [column.header for column in by_kind.columns] == ["method", "glass", "steel"]
+    summary = summarise(rows)
+    supervised, full, vat = (entry["kinds"] for entry in summary)
+    assert supervised["x"]["glass"]["each"] == {0: 0.4, 1: 0.6}
+    assert supervised["x"]["[red]|"]["each"] == {0: 0.6}
+    assert (full, [*vat]) == ({}, ["y"])
+    _, first, second = rich_tables(summary)  # other patterns are other images
+    assert [column.header for column in first.columns] == ["method", "\\[red]|", "glass"]
+    assert [column.header for column in second.columns] == ["method", "glass"]
     text = markdown(summary)
-    assert "## nuclei by kind of image, last stage" in text
-    assert "|supervised|50.0 ± 14.1 (40.0 60.0)|60.0|" in text
+    assert "(each seed), last stage, by kind of image (x)" in text
+    assert "|method|[red]\\||glass|" in text
+    assert "|supervised|60.0|50.0 ± 14.1 (40.0 60.0)|" in text
     assert len(rich_tables(summarise(ROWS))) == 1
 
 

@@ -99,7 +99,10 @@ def test_images_are_held_out_by_their_names() -> None:
 @pytest.mark.parametrize(
     ("pattern", "what"),
     [
-        ("day1", "in the name of none of 100 training images. Names are such as 'im000'"),
+        (
+            "day1",
+            "in the name of none of 100 training images. Give a part of names such as 'im000'",
+        ),
         ("im(", "'im(' is no regular expression"),
         ("im", "Of 100 training images 100 cannot be held out"),
     ],

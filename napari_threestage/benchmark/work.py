@@ -190,23 +190,27 @@ class _Worker:
         run = self._trained(task)
         scores = self._project.score(run.id, self._plan.device, self._plan.kinds)
         found = {one: scores[one] for one in SCORES if one in scores}
-        found |= {"scored_images": scores["images"], **_speed(run)}
-        found["kinds_pattern"] = self._plan.kinds
-        found["benchmark"] = self._plan.head
-        masks, models = (
-            path(self._plan.rows) for path in (task.row.panels_path, task.row.models_path)
-        )
-        for folder in (masks, models):  # of an earlier row of this name
+        found |= {"scored_images": scores["images"], "kinds_pattern": self._plan.kinds}
+        found |= {**_speed(run), "benchmark": self._plan.head}
+        self._keep(task, run)
+        document = write_row(self._plan.rows, task.row, task.recipe, found)
+        self._forget()
+        return document
+
+    def _keep(self, task: Task, run: Run) -> None:
+        """Put beside the row what is wanted of its run; what lies there is of an earlier one."""
+        rows = self._plan.rows
+        masks, models = task.row.panels_path(rows), task.row.models_path(rows)
+        for folder in (masks, models):
             shutil.rmtree(folder, ignore_errors=True)
         if self._plan.panels:
             items = choose_examples(task.material.scored, self._plan.panels)
             keep_masks(self._project, run, items, masks)
         if self._plan.keep_models:
-            _keep_models(run, models)
-        shutil.copy(run.events_path, task.row.events_path(self._plan.rows))
-        document = write_row(self._plan.rows, task.row, task.recipe, found)
-        self._forget()
-        return document
+            models.mkdir()
+            for stage in run.finished_stages():
+                shutil.copy(run.model_path(stage), models / f"stage-{stage}.safetensors")
+        shutil.copy(run.events_path, task.row.events_path(rows))
 
     def _trained(self, task: Task) -> Run:
         """Train a row, or go on where its training was interrupted."""
@@ -272,12 +276,6 @@ class _Worker:
             "training_seconds": seconds,
             "images_per_second": None,
         }
-
-
-def _keep_models(run: Run, folder: Path) -> None:
-    folder.mkdir()
-    for stage in run.finished_stages():
-        shutil.copy(run.model_path(stage), folder / f"stage-{stage}.safetensors")
 
 
 def _strings(item: Item) -> dict[str, str]:

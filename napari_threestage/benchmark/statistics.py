@@ -97,11 +97,11 @@ def summarise(rows: Sequence[Mapping[str, Any]], against: str = CONTROL) -> list
     list of dict
         One for each data set, labelled amount, kind of labels and method, in this order: mIoU by
         ``stages``, IoU by class of the ``last`` stage and its mIoU by ``kinds`` of images,
-        ``gap_closed``, ``over`` (paired
-        difference to the method ``against``), ``training_seconds`` and ``images_per_second``;
-        whether it is ``on_terms`` of all labels and that method, which have to have its network,
-        crop and number of steps, for else both would count them as the method's; and in what its
-        rows are ``mixed``.  What all labels give is part of each labelled amount.
+        ``gap_closed``, ``over`` (paired difference to the method ``against``),
+        ``training_seconds`` and ``images_per_second``; whether it is ``on_terms`` of all labels
+        and that method, which have to have its network, crop and number of steps, for else both
+        would count them as the method's; and in what its rows are ``mixed``.  What all labels give
+        is part of each labelled amount.
     """
     found = []
     for data, labelled, labels in _amounts(rows):

@@ -89,13 +89,13 @@ def _by_kind(
 
 
 def _notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    against = entries[0]["against"]
     apart = [one["method"] for one in entries if not one["on_terms"]]
     if apart:
         yield (
-            f"No share or difference is given for {', '.join(apart)} where "
-            f"{entries[0]['against']} or {FULL} have another network, crop or number of steps."
+            f"No share or difference is given for {', '.join(apart)} where {against} or {FULL} "
+            "have another network, crop or number of steps."
         )
-    against = entries[0]["against"]
     if all(one["method"] != against for one in entries):
         yield f"There are no rows of {against} to compare with."
     for one in entries:

@@ -218,12 +218,11 @@ def _train(options: argparse.Namespace, plan: Plan, tasks: Sequence[Task]) -> li
 
 def _tell_other_kinds(plan: Plan, found: Mapping[str, dict[str, Any] | None]) -> None:
     """Say which finished rows are not scored by the kinds that are wanted."""
-    names = [
-        name
-        for name, row in found.items()
-        if row is not None and row.get("kinds_pattern") != plan.kinds
-    ]
-    if plan.kinds is not None and names:
+    if plan.kinds is None:
+        return
+    rows = {name: row for name, row in found.items() if row is not None}
+    names = [name for name, row in rows.items() if row.get("kinds_pattern") != plan.kinds]
+    if names:
         err.print(
             f"{len(names)} finished rows, such as {names[0]}, were not scored by --kinds "
             f"'{plan.kinds}'. To score them, remove their files and train again.",

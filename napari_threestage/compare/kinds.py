@@ -8,7 +8,7 @@ from napari_threestage.compare.confusion import Confusion, Scores
 from napari_threestage.files import name_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
 OTHER = "other"
 
@@ -45,32 +45,34 @@ class ConfusionsByKind:
         """Return what the masks of an image, one of each stage, are to be added to."""
         kind = self._kind(name)
         if kind not in self._kinds:
-            self._kinds[kind] = {stage: Confusion(self._classes) for stage in self._stages}
+            self._kinds[kind] = self._empty()
         self._images[kind] = self._images.get(kind, 0) + 1
         return self._kinds[kind]
 
     def scores(self, stage: int) -> Scores:
         """Return the scores of a stage on all images."""
-        whole = Confusion(self._classes)
-        for of_kind in self._kinds.values():
-            whole.matrix += of_kind[stage].matrix
-        return whole.scores()
+        return self._whole()[stage].scores()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as JSON holds them: ``stages``, and ``kinds`` where there are some."""
-        found: dict[str, Any] = {"stages": self._all(self.scores(stage) for stage in self._stages)}
+        found: dict[str, Any] = {"stages": _scores(self._whole())}
         if self._pattern is not None:
             found["kinds"] = {
-                kind: {
-                    "images": self._images[kind],
-                    "stages": self._all(of_kind[stage].scores() for stage in self._stages),
-                }
+                kind: {"images": self._images[kind], "stages": _scores(of_kind)}
                 for kind, of_kind in sorted(self._kinds.items())
             }
         return found
 
-    def _all(self, scores: Iterable[Scores]) -> dict[str, Any]:
-        return {str(stage): one.to_dict() for stage, one in zip(self._stages, scores, strict=True)}
+    def _whole(self) -> dict[int, Confusion]:
+        """Return what was counted of all images."""
+        whole = self._empty()
+        for of_kind in self._kinds.values():
+            for stage, confusion in of_kind.items():
+                whole[stage].matrix += confusion.matrix
+        return whole
+
+    def _empty(self) -> dict[int, Confusion]:
+        return {stage: Confusion(self._classes) for stage in self._stages}
 
     def _kind(self, name: str) -> str:
         match = self._pattern.search(name) if self._pattern else None
@@ -78,3 +80,7 @@ class ConfusionsByKind:
             return OTHER
         found = match.groups() if match.re.groups else (match.group(),)
         return next(filter(None, found), OTHER)
+
+
+def _scores(confusions: Mapping[int, Confusion]) -> dict[str, Any]:
+    return {str(stage): one.scores().to_dict() for stage, one in confusions.items()}

@@ -37,17 +37,17 @@ class Spread:
     low, high
         Interval of 95 % for the mean (Student's t); None for one value.
     each
-        The values, by seed.
+        The values, by seed, or by data set and seed.
     """
 
     mean: float
     sd: float | None
     low: float | None
     high: float | None
-    each: dict[int, float]
+    each: dict[Any, float]
 
 
-def spread(values: BySeed) -> Spread | None:
+def spread(values: Mapping[Any, float]) -> Spread | None:
     """Describe values over seeds; None where there are none."""
     if not values:
         return None
@@ -110,6 +110,31 @@ def summarise(rows: Sequence[Mapping[str, Any]], against: str = CONTROL) -> list
         for name, some in by_method.items():
             head = {"data": data, "labelled": labelled, "labels": labels, "method": name}
             found.append(head | _summary(some, by_method, against))
+    return found
+
+
+def together(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Pool the paired differences of `summarise` over data sets.
+
+    Returns
+    -------
+    list of dict
+        One for each labelled amount, kind of labels and method that is compared on two data sets or
+        more: its differences ``over`` the method ``against`` of all data sets and seeds, with an
+        interval over these pairs, and in how many of them it is ``ahead``.
+    """
+    groups: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
+    for entry in summary:
+        if entry["over"] is not None:
+            key = entry["labelled"], entry["labels"], entry["against"], entry["method"]
+            groups.setdefault(key, {})[entry["data"]] = entry["over"]["each"]
+    found = []
+    for (labelled, labels, against, method), sets in groups.items():
+        pairs = {f"{data} {seed}": v for data, each in sets.items() for seed, v in each.items()}
+        if len(sets) > 1:
+            head = {"labelled": labelled, "labels": labels, "against": against, "method": method}
+            ahead = sum(value > 0 for value in pairs.values())
+            found.append(head | {"over": _dict(spread(pairs)), "ahead": ahead})
     return found
 
 

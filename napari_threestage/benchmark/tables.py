@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_threestage.benchmark.methods import FULL, METHODS
+from napari_threestage.benchmark.statistics import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +77,25 @@ def _tables(
         for pattern in dict.fromkeys(pattern for one in entries for pattern in one["kinds"]):
             title = f"{_title(data, labelled, labels)}, last stage, by kind of image ({pattern})"
             yield title, *_by_kind(entries, pattern), []
+    yield from _together(summary)
+
+
+def _together(
+    summary: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
+    """Yield a table of the differences over all data sets for each amount and kind of labels."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for entry in together(summary):
+        groups.setdefault((entry["labelled"], entry["labels"]), []).append(entry)
+    for (labelled, labels), entries in groups.items():
+        columns = ["method", f"over {entries[0]['against']}, points of mIoU", "ahead in"]
+        lines = [_together_line(one) for one in entries]
+        yield f"All data sets, {_labels(labelled, labels)}", columns, lines, []
+
+
+def _together_line(entry: Mapping[str, Any]) -> list[str]:
+    pairs = len(entry["over"]["each"])
+    return [entry["method"], _interval(entry["over"]), f"{entry['ahead']} of {pairs}"]
 
 
 def _by_kind(
@@ -104,11 +124,14 @@ def _notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _title(data: str, labelled: float | None, labels: str) -> str:
+    return f"{data}, {_labels(labelled, labels)}: mIoU in %, mean ± sd (each seed)"
+
+
+def _labels(labelled: float | None, labels: str) -> str:
     amount = "all images" if labelled is None else f"{labelled:g} images"
     if labelled is not None and labelled < 1:
         amount = f"{100 * labelled:g} % of the images"
-    kind = "masks" if labels == "dense" else "scribbles"
-    return f"{data}, {amount} with {kind}: mIoU in %, mean ± sd (each seed)"
+    return f"{amount} with {'masks' if labels == 'dense' else 'scribbles'}"
 
 
 def _line(entry: Mapping[str, Any], stages: Sequence[str]) -> list[str]:

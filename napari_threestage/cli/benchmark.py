@@ -242,7 +242,7 @@ def _sentence(outcome: Outcome) -> str:
 
 def _show(options: argparse.Namespace, plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
     """Write ``results.json`` and ``table.md`` if there are rows; print the tables."""
-    from napari_threestage.benchmark.statistics import summarise
+    from napari_threestage.benchmark.statistics import summarise, together
     from napari_threestage.benchmark.tables import markdown, recipes, rich_tables
 
     summary = summarise(rows, options.against)
@@ -254,6 +254,7 @@ def _show(options: argparse.Namespace, plan: Plan, rows: Sequence[dict[str, Any]
         "recipes": recipes(rows),
         "rows": [{k: v for k, v in row.items() if k != "recipe"} for row in rows],
         "summary": summary,
+        "together": together(summary),
     }
     head = [f"Scored on the {scored}.", *(f"Rows with {recipe}." for recipe in recipes(rows))]
     if rows:

@@ -9,7 +9,13 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from napari_threestage.benchmark.statistics import difference, gap_closed, spread, summarise
+from napari_threestage.benchmark.statistics import (
+    difference,
+    gap_closed,
+    spread,
+    summarise,
+    together,
+)
 from napari_threestage.benchmark.tables import markdown, recipes, rich_tables
 
 T_2 = 4.302652729911275  # quantile 0.975 of Student's t with 2 degrees of freedom
@@ -100,6 +106,31 @@ def test_another_method_to_compare_with() -> None:
     assert all(entry["over"] is None for entry in without)
     assert "There are no rows of vat to compare with." in markdown(without)
     assert "There are no rows" not in markdown(summary)
+
+
+def test_all_data_sets_together() -> None:
+    leaves = [
+        *(row("vat", seed, 0.4, data="leaves") for seed in (0, 1)),
+        row("three-stage", 1, 0.5, 0.6, 0.3, data="leaves"),
+        row("supervised", 1, 0.2, data="leaves"),
+        *(row("vat", seed, 0.1, data="leaves", labelled=0.2) for seed in (0, 1)),
+        row("three-stage", 1, 0.2, data="leaves", labelled=0.2),
+    ]
+    rows = [*ROWS, *leaves, *(row("vat", seed, 0.6) for seed in (0, 1, 2))]
+    summary = summarise(rows, "vat")
+    # Two methods have rows beside vat on both sets, and only with 3 % labelled.
+    supervised, ours = together(summary)
+    assert [entry["method"] for entry in (supervised, ours)] == ["supervised", "three-stage"]
+    pairs = {"nuclei 0": 0.1, "nuclei 1": 0.12, "nuclei 2": 0.14, "leaves 1": -0.1}
+    assert ours["over"]["each"] == pytest.approx(pairs)
+    interval = stats.ttest_1samp(list(pairs.values()), 0).confidence_interval(0.95)
+    assert (ours["over"]["low"], ours["over"]["high"]) == pytest.approx((*interval,))
+    assert (ours["ahead"], supervised["ahead"]) == (3, 0)
+    text = markdown(summary)
+    assert text.count("## All data sets") == 1
+    assert "## All data sets, 3 % of the images with masks" in text
+    assert "|three-stage|+6.5 [-11.2, +24.2]|3 of 4|" in text
+    assert together(summarise(ROWS)) == []
 
 
 def test_kinds_of_images() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 LEAST_GAP = 0.005  # of mIoU; where labels gain less, no share of it means anything
+
+_POOLED_BY = ("labelled", "labels", "against", "method")
 
 BySeed = Mapping[int, float]
 """A value for each seed."""
@@ -96,12 +99,12 @@ def summarise(rows: Sequence[Mapping[str, Any]], against: str = CONTROL) -> list
     -------
     list of dict
         One for each data set, labelled amount, kind of labels and method, in this order: mIoU by
-        ``stages``, IoU by class of the ``last`` stage and its mIoU by ``kinds`` of images,
-        ``gap_closed``, ``over`` (paired difference to the method ``against``),
-        ``training_seconds`` and ``images_per_second``; whether it is ``on_terms`` of all labels
-        and that method, which have to have its network, crop and number of steps, for else both
-        would count them as the method's; and in what its rows are ``mixed``.  What all labels give
-        is part of each labelled amount.
+        ``stages``, the ``gains`` of each over the one before, IoU by class of the ``last`` stage
+        and its mIoU by ``kinds`` of images, ``gap_closed``, ``over`` (paired difference to the
+        method ``against``), ``training_seconds`` and ``images_per_second``; whether it is
+        ``on_terms`` of all labels and that method, which have to have its network, crop and number
+        of steps, for else both would count them as the method's; and in what its rows are
+        ``mixed``.  What all labels give is part of each labelled amount.
     """
     found = []
     for data, labelled, labels in _amounts(rows):
@@ -119,23 +122,38 @@ def together(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One for each labelled amount, kind of labels and method that is compared on two data sets or
-        more: its differences ``over`` the method ``against`` of all data sets and seeds, with an
-        interval over these pairs, and in how many of them it is ``ahead``.
+        One for each labelled amount, kind of labels and method: its differences ``over`` the method
+        ``against`` and the ``gains`` of its stages, of all data sets and seeds, each with an
+        interval over these pairs.  What is compared on one data set alone is None, and a method of
+        which all is None is left out.
     """
-    groups: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for entry in summary:
-        if entry["over"] is not None:
-            key = entry["labelled"], entry["labels"], entry["against"], entry["method"]
-            groups.setdefault(key, {})[entry["data"]] = entry["over"]["each"]
+        groups.setdefault(tuple(entry[name] for name in _POOLED_BY), []).append(entry)
     found = []
-    for (labelled, labels, against, method), sets in groups.items():
-        pairs = {f"{data} {seed}": v for data, each in sets.items() for seed, v in each.items()}
-        if len(sets) > 1:
-            head = {"labelled": labelled, "labels": labels, "against": against, "method": method}
-            ahead = sum(value > 0 for value in pairs.values())
-            found.append(head | {"over": _dict(spread(pairs)), "ahead": ahead})
+    for key, entries in groups.items():
+        pooled = _pooled(entries)
+        if pooled["over"] or any(pooled["gains"].values()):
+            found.append(dict(zip(_POOLED_BY, key, strict=True)) | pooled)
     return found
+
+
+def _pooled(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    stages = dict.fromkeys(stage for entry in entries for stage in entry["gains"])
+    gains = {
+        stage: _pool({entry["data"]: entry["gains"].get(stage) for entry in entries})
+        for stage in stages
+    }
+    return {"gains": gains, "over": _pool({entry["data"]: entry["over"] for entry in entries})}
+
+
+def _pool(differences: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """Return the spread over data sets and seeds; None where there is but one data set."""
+    known = {data: one["each"] for data, one in differences.items() if one is not None}
+    pairs = {
+        f"{data} {seed}": value for data, each in known.items() for seed, value in each.items()
+    }
+    return _dict(spread(pairs)) if len(known) > 1 else None
 
 
 def _summary(
@@ -147,9 +165,14 @@ def _summary(
     alike = _on_terms(rows, full), _on_terms(rows, other)
     stages = sorted({stage for row in rows for stage in row["stages"]})
     last = stages[-1]
+    scores = {stage: _miou(rows, stage) for stage in stages}
     is_other = rows[0]["method"] == against
     return {
-        "stages": {stage: _dict(spread(_miou(rows, stage))) for stage in stages},
+        "stages": {stage: _dict(spread(scores[stage])) for stage in stages},
+        "gains": {
+            stage: _dict(difference(scores[stage], scores[before]))
+            for before, stage in pairwise(stages)
+        },
         "last": {"stage": last, "iou": _by_class(rows, last)},
         "kinds": _by_kind(rows, last),
         "gap_closed": _dict(gap_closed(_last(alike[0]), _last(few), _last(full))),

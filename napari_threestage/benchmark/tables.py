@@ -83,19 +83,30 @@ def _tables(
 def _together(
     summary: Sequence[Mapping[str, Any]],
 ) -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
-    """Yield a table of the differences over all data sets for each amount and kind of labels."""
+    """Yield a table of differences over all data sets for each amount and kind of labels."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for entry in together(summary):
         groups.setdefault((entry["labelled"], entry["labels"]), []).append(entry)
     for (labelled, labels), entries in groups.items():
-        columns = ["method", f"over {entries[0]['against']}, points of mIoU", "ahead in"]
-        lines = [_together_line(one) for one in entries]
-        yield f"All data sets, {_labels(labelled, labels)}", columns, lines, []
+        gains = sorted({stage for entry in entries for stage in entry["gains"]})
+        columns = ["method", *(f"stage {stage} over {int(stage) - 1}" for stage in gains)]
+        columns.append(f"over {entries[0]['against']}")
+        lines = [_differences(one, gains) for one in entries]
+        title = f"All data sets, {_labels(labelled, labels)}: points of mIoU, pairs ahead"
+        yield title, columns, lines, []
 
 
-def _together_line(entry: Mapping[str, Any]) -> list[str]:
-    pairs = len(entry["over"]["each"])
-    return [entry["method"], _interval(entry["over"]), f"{entry['ahead']} of {pairs}"]
+def _differences(entry: Mapping[str, Any], gains: Sequence[str]) -> list[str]:
+    found = [*(entry["gains"].get(stage) for stage in gains), entry["over"]]
+    return [entry["method"], *map(_ahead, found)]
+
+
+def _ahead(found: Mapping[str, Any] | None) -> str:
+    """Return ``+1.6 [-0.3, +3.5], 7 of 9``."""
+    if found is None:
+        return NOTHING
+    pairs = found["each"].values()
+    return f"{_interval(found)}, {sum(value > 0 for value in pairs)} of {len(pairs)}"
 
 
 def _by_kind(

@@ -111,25 +111,30 @@ def test_another_method_to_compare_with() -> None:
 def test_all_data_sets_together() -> None:
     leaves = [
         *(row("vat", seed, 0.4, data="leaves") for seed in (0, 1)),
-        row("three-stage", 1, 0.5, 0.6, 0.3, data="leaves"),
+        row("three-stage", 1, 0.5, 0.4, 0.3, data="leaves"),
         row("supervised", 1, 0.2, data="leaves"),
-        *(row("vat", seed, 0.1, data="leaves", labelled=0.2) for seed in (0, 1)),
-        row("three-stage", 1, 0.2, data="leaves", labelled=0.2),
+        row("vat", 0, 0.1, data="leaves", labelled=0.2),
     ]
     rows = [*ROWS, *leaves, *(row("vat", seed, 0.6) for seed in (0, 1, 2))]
     summary = summarise(rows, "vat")
-    # Two methods have rows beside vat on both sets, and only with 3 % labelled.
-    supervised, ours = together(summary)
-    assert [entry["method"] for entry in (supervised, ours)] == ["supervised", "three-stage"]
+    found = {entry["method"]: entry for entry in together(summary)}
+    assert [*found] == ["supervised", "three-stage"]  # the others have one data set
+    assert {entry["labelled"] for entry in found.values()} == {0.03}
+    ours = found["three-stage"]
     pairs = {"nuclei 0": 0.1, "nuclei 1": 0.12, "nuclei 2": 0.14, "leaves 1": -0.1}
     assert ours["over"]["each"] == pytest.approx(pairs)
     interval = stats.ttest_1samp(list(pairs.values()), 0).confidence_interval(0.95)
     assert (ours["over"]["low"], ours["over"]["high"]) == pytest.approx((*interval,))
-    assert (ours["ahead"], supervised["ahead"]) == (3, 0)
+    gains = {"nuclei 0": 0.1, "nuclei 1": 0.1, "nuclei 2": 0.1, "leaves 1": -0.1}
+    assert ours["gains"]["2"]["each"] == pytest.approx(gains)
+    assert found["supervised"]["gains"] == {}
     text = markdown(summary)
     assert text.count("## All data sets") == 1
-    assert "## All data sets, 3 % of the images with masks" in text
-    assert "|three-stage|+6.5 [-11.2, +24.2]|3 of 4|" in text
+    assert "## All data sets, 3 % of the images with masks: points of mIoU, pairs ahead" in text
+    assert "|method|stage 2 over 1|stage 3 over 2|over vat|" in text
+    [line] = [line for line in text.splitlines() if line.endswith("+6.5 [-11.2, +24.2], 3 of 4|")]
+    assert line.startswith("|three-stage|+5.0 [-10.9, +20.9], 3 of 4|+6.5 [")
+    assert "|supervised|–|–|-12.5 [-20.5, -4.5], 0 of 4|" in text
     assert together(summarise(ROWS)) == []
 
 

@@ -73,7 +73,8 @@ def predict(
     empty
         Leave out tiles in which all pixels have this value.
     settings
-        Such as ``flips=True``, ``tile=512`` or ``channels=[0, 2]``, see `Segmenter.adjusted`.
+        Such as ``flips=True``, ``tile=512``, ``channels=[0, 2]`` or ``magnify=2`` (for structures
+        half as large as in the training), see `Segmenter.adjusted`.
 
     Returns
     -------

@@ -14,12 +14,14 @@ from napari_threestage.errors import ImageFileError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 3  # 1: without a card; 2: without a zoom of the network, and never adapted
+# 1: without a card; 2: without a zoom of the network, and never adapted; 3: never magnified
+FORMAT = 4
 KEY = "threestage"  # under which the description lies in a file of any format
 LARGEST_HEADER = 16 * 2**20
 MOST_CHANNELS = 4096
 MOST_CLASSES = 255
 LONGEST_NAME = 1000
+MOST_MAGNIFIED = 8
 NO_SEGMENTER = (
     "Give a project, or the .safetensors file or BioImage package (.zip) of threestage export; "
     ".pt2 and .onnx are for other programs."
@@ -95,6 +97,8 @@ class SegmenterInfo:
         Where it comes from.
     adapted
         The share of each adaptation to other images after training, see `inference.adapting`.
+    magnify
+        The network sees images so many times as large as in training.
     format
         Version of this description.
     card
@@ -110,6 +114,7 @@ class SegmenterInfo:
     stage: int
     run: str
     adapted: list[float] = field(default_factory=list)
+    magnify: float = 1.0
     format: int = FORMAT
     card: Card | None = None
 
@@ -139,6 +144,11 @@ def read_info(text: str, path: Path) -> SegmenterInfo:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise not_a_segmenter(path, error) from error
     return info
+
+
+def is_magnification(factor: float) -> bool:
+    """Whether a network can be shown images so many times as large."""
+    return 1 / MOST_MAGNIFIED <= factor <= MOST_MAGNIFIED  # not of NaN
 
 
 def not_a_segmenter(path: Path, reason: object) -> ImageFileError:
@@ -174,6 +184,8 @@ def _check(info: SegmenterInfo) -> None:
         raise ValueError("it does not say where it comes from")
     if not all(isinstance(share, float | int) for share in info.adapted):
         raise ValueError("it does not say how it was adapted")
+    if not isinstance(info.magnify, float | int) or not is_magnification(info.magnify):
+        raise ValueError("it does not say how large its network is to see images")
     if info.normalisation not in ("auto", "range", "percentile"):
         raise ValueError(f"nothing is known of the normalisation {info.normalisation}")
 

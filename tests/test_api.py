@@ -71,6 +71,9 @@ def test_settings_change_how_it_predicts_but_not_the_segmenter(model: Path) -> N
     assert (plain.confidence != mirrored.confidence).any()
     swapped = napari_threestage.predict(segmenter, pixels[[1, 0, 2]], "cyx", channels=[2, 1])
     np.testing.assert_array_equal(swapped.mask, plain.mask)
+    magnified = napari_threestage.predict(segmenter, pixels, "cyx", magnify=2)
+    assert magnified.mask.shape == (130, 100)
+    assert (magnified.confidence != plain.confidence).mean() > 0.5
     again = napari_threestage.predict(segmenter, pixels, "cyx")
     np.testing.assert_array_equal(again.confidence, plain.confidence)
 

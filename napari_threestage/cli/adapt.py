@@ -41,6 +41,12 @@ def add_commands(commands: Any) -> None:
         default=0.5,
         help="how far to go, up to 1, which forgets the images of the training (0.5)",
     )
+    parser.add_argument(
+        "--magnify",
+        type=float,
+        metavar="FACTOR",
+        help="the adapted segmenter sees images so many times as large, see threestage predict",
+    )
     parser.add_argument("--device", default="auto")
     add_progress(parser)
 
@@ -78,7 +84,8 @@ def _adapt(
     from napari_threestage.inference.segmenter import load_segmenter
 
     channels = chosen_channels(options.channels)
-    segmenter = load_segmenter(model, choose_device(options.device)).adjusted(channels)
+    loaded = load_segmenter(model, choose_device(options.device))
+    segmenter = loaded.adjusted(channels, options.magnify)
     check_adaptable(segmenter, options.share)
     rng = np.random.default_rng(0)
     windows = _windows(options, segmenter, some_of(images, rng), rng, failed)

@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import re
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from napari_threestage.cli.results import wanted_stages
 from napari_threestage.errors import ConfigError
 from napari_threestage.ingest import find_pairs
 from napari_threestage.mask_files import FORMATS
+from napari_threestage.pixel_size import agreed, images_of_run, in_metres
 from napari_threestage.project import Project
 from napari_threestage.runs import find_run
 from napari_threestage.segmenter_info import NO_SEGMENTER
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from napari_threestage.inference.many import Order, Outcome
+    from napari_threestage.inference.desk import Order, Outcome
     from napari_threestage.inference.segmenter import Segmenter
     from napari_threestage.ingest import Skipped
+    from napari_threestage.segmenter_info import SegmenterInfo
 
 # How many mirror images are averaged, and the settings for that.
 MIRRORS: dict[int, tuple[str, ...]] = {
@@ -35,6 +38,7 @@ MIRRORS: dict[int, tuple[str, ...]] = {
     4: ("flips", "flips_vertical"),
     8: ("flips", "flips_vertical", "transpose"),
 }
+AUTO = "auto"
 ENDINGS = (".tif", ".png", ".ome.zarr", ".geojson")
 
 
@@ -99,11 +103,27 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tile", type=int, help="side of what larger images are predicted in")
     parser.add_argument("--halo", type=int, help="pixels around a tile that the network sees too")
+    parser.add_argument(
+        "--magnify",
+        type=_magnification,
+        metavar="FACTOR|auto",
+        help="show images to the segmenter so many times as large, 2 where structures are half as "
+        "large as in its training; auto: so that pixels have the size of those in its training",
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument(
         "--workers", type=int, default=0, help="so many processes (needs the extra cluster)"
     )
     parser.add_argument("--scheduler", help="address of a Dask cluster that sees the same folders")
+
+
+def _magnification(text: str) -> float | str:
+    if text == AUTO:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"'{text}' is neither a number nor {AUTO}") from None
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -141,7 +161,7 @@ def _predict(options: argparse.Namespace, model: Path, names: dict[Path, str]) -
 
     settings = _settings(options)
     segmenter = load_segmenter(model, choose_device(options.device)).adjusted(**settings)
-    order = _order(options)
+    order = _order(options, segmenter.info)
     with showing("predicting", options, step="predicting") as tell:
         if options.workers or options.scheduler:
             return _predict_by_cluster(options, model, segmenter, names, order, tell)
@@ -168,10 +188,17 @@ def _predict_by_cluster(
         return predict_by(client, worker, segmenter, places, order, tell)
 
 
-def _order(options: argparse.Namespace) -> Order:
+def _order(options: argparse.Namespace, info: SegmenterInfo) -> Order:
     from napari_threestage.inference.blending import Wanted
-    from napari_threestage.inference.many import Order
+    from napari_threestage.inference.desk import Order
 
+    trained_at = _trained_at(options, info)
+    if options.magnify == AUTO and trained_at is None:
+        raise ConfigError(
+            "It is not known how large the pixels of the training images are.",
+            "They do not say it, or not all the same. Give --magnify a number: 2 where structures "
+            "are half as large as in the training.",
+        )
     return Order(
         output=options.output.resolve(),
         format=options.format,
@@ -179,7 +206,17 @@ def _order(options: argparse.Namespace) -> Order:
         confidence=options.confidence,
         statistics=options.statistics,
         axes=options.axes,
+        trained_at=trained_at,
+        match_pixels=options.magnify == AUTO,
     )
+
+
+def _trained_at(options: argparse.Namespace, info: SegmenterInfo) -> float | None:
+    """Return the side of a pixel of the training images in metres."""
+    if options.model.is_dir():
+        project = Project(options.model)
+        return in_metres(*agreed(images_of_run(project, find_run(project, options.run))))
+    return None if info.card is None else in_metres(info.card.pixel_size, info.card.pixel_unit)
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -189,6 +226,8 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     channels = chosen_channels(options.channels)
     if channels is not None:
         settings["channels"] = tuple(channels)
+    if options.magnify != AUTO:
+        given["magnify"] = options.magnify
     return settings | {name: value for name, value in given.items() if value is not None}
 
 
@@ -255,7 +294,8 @@ def _print_json(found: Outcome, skipped: Sequence[Skipped]) -> None:
     kinds = ("files", "confidence", "probabilities", "statistics", "kept", "stale")
     files = {kind: [str(path) for path in getattr(found, kind)] for kind in kinds}
     failed = [*((one.path.name, one.reason) for one in skipped), *found.failed]
-    print_json(files | {"failed": [list(one) for one in failed]})
+    factors = {"magnified": found.magnified, "other_pixels": found.other_pixels}
+    print_json(files | factors | {"failed": failed})
 
 
 def _print(found: Outcome, skipped: Sequence[Skipped], folder: Path) -> None:
@@ -263,6 +303,7 @@ def _print(found: Outcome, skipped: Sequence[Skipped], folder: Path) -> None:
     say(f"Wrote {count} {'file' if count == 1 else 'files'} to {folder}.")
     if found.kept:
         say(f"Masks that were there already, made of the same: {len(found.kept)}.")
+    _say_magnification(found)
     for path in found.statistics:
         say(f"Statistics: {path}")
     for path in found.stale:
@@ -270,3 +311,19 @@ def _print(found: Outcome, skipped: Sequence[Skipped], folder: Path) -> None:
     failed = [*((one.path.name, one.reason) for one in skipped), *found.failed]
     if failed:
         out.print(plain_table(("file", "reason"), failed, "[red]Not predicted"))
+
+
+def _say_magnification(found: Outcome) -> None:
+    if found.magnified:
+        say(f"Magnified {_factors(found.magnified)}.")
+    if found.other_pixels:
+        say(
+            f"Pixels are not as large as in the training: {_factors(found.other_pixels)}. "
+            "If masks are poor, try --magnify auto."
+        )
+
+
+def _factors(images: Sequence[tuple[str, float]]) -> str:
+    """Return ``a.tif 2 times, b.tif 0.5 times and 3 more``."""
+    text = ", ".join(f"{name} {factor:.3g} times" for name, factor in images[:3])
+    return text + f" and {len(images) - 3} more" * (len(images) > 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -11,8 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.errors import ConfigError, ImageFileError
+from napari_threestage.errors import ConfigError
 from napari_threestage.files import write_json
+from napari_threestage.pixel_size import agreed, images_of_run
 from napari_threestage.sections import for_stage
 from napari_threestage.segmenter_info import Card
 
@@ -28,7 +28,6 @@ PAPER = {
     "for Semi-Supervised Semantic Segmentation”, IEEE Transactions on Image Processing 31, 2022.",
     "url": "https://arxiv.org/abs/2012.00827",
 }
-LOOKED_AT = 100  # images whose metadata are compared: more would take long and say the same
 COMMON_LICENCES = (
     "Apache-2.0",
     "BSD-2-Clause",
@@ -110,9 +109,8 @@ def make_card(project: Project, run: Run, stage: int, text: CardText, multiple: 
     multiple
         What the sides of the network's images have to be multiples of.
     """
-    images = _some_images(project, run)
-    units = _agreed([one.unit for one in images])
-    sizes = _agreed([one.scale for one in images]) if units else {}  # without, 1 means nothing
+    images = images_of_run(project, run)
+    sizes, units = agreed(images)
     records = [project.images[i] for i in run.inputs.images if i in project.images]
     dtypes = Counter(one.dtype for one in records or project.images.values())
     name = project.path.resolve().name
@@ -151,22 +149,6 @@ def _read(path: Path) -> CardText:
 
 def _of_kind(name: str, value: Any) -> Any:
     return tuple(map(str, value)) if name in ("authors", "cite") else str(value)
-
-
-def _some_images(project: Project, run: Run) -> list[ImageArray]:
-    """Return images of the run as they lie on disk; those that are gone or damaged are left out."""
-    known = [image_id for image_id in run.inputs.images if image_id in project.images]
-    found = []
-    for image_id in known[:LOOKED_AT]:
-        with contextlib.suppress(ImageFileError, OSError):
-            found.append(project.read_image(image_id))
-    return found
-
-
-def _agreed(values: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what is the same for all images, along y and x."""
-    plane = [{axis: one[axis] for axis in "yx" if axis in one} for one in values]
-    return plane[0] if plane and all(one == plane[0] for one in plane) else {}
 
 
 def _channel_names(run: Run, images: list[ImageArray]) -> tuple[str, ...]:

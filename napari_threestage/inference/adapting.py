@@ -83,7 +83,8 @@ def adapted(
     norms = live_batch_norms(network)
     own = [(norm.running_mean, norm.running_var) for norm in copy.deepcopy(norms)]
     batches = (_as_images(batch, device) for batch in _mixed(windows))
-    gather_statistics(network, batches, torch.float32, device, obey)
+    seen = network.magnified(segmenter.info.magnify)  # of the same batch norms
+    gather_statistics(seen, batches, torch.float32, device, obey)
     for norm, before in zip(norms, own, strict=True):
         for now, old in zip((norm.running_mean, norm.running_var), before, strict=True):
             if now is not None and old is not None:

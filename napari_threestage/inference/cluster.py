@@ -8,23 +8,15 @@ from __future__ import annotations
 import logging
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from napari_threestage.errors import ConfigError, ImageFileError, NotReadyError
 from napari_threestage.extra import missing_package
-from napari_threestage.inference.many import (
-    ZARR,
-    Desk,
-    Order,
-    Outcome,
-    Share,
-    begun,
-    completed,
-    mask_folder,
-    opened,
-)
+from napari_threestage.inference.desk import ZARR, Desk, Order, Outcome, Share
+from napari_threestage.inference.many import begun, completed, mask_folder
+from napari_threestage.inference.opening import Opened, opened
 from napari_threestage.ingest import open_image
 from napari_threestage.prediction_store import PartialPrediction, Unit
 
@@ -60,6 +52,11 @@ class Worker:
     device: str
     threads: int
     settings: tuple[tuple[str, Any], ...]
+
+    def fitting(self, segmenter: Segmenter) -> Worker:
+        """Return the same, with the magnification of this segmenter."""
+        settings = {**dict(self.settings), "magnify": segmenter.info.magnify}
+        return replace(self, settings=tuple(settings.items()))
 
 
 @dataclass
@@ -154,9 +151,9 @@ def predict_by(
     with mask_folder(order, segmenter) as masks:
         desk, share = Desk(order, masks, outcome), Share(len(names), tell)
         desk.check_names(names.values())
-        images, busy = opened(names, desk, share), ExitStack()
+        images, busy = opened(segmenter, names, desk, share), ExitStack()
         if order.format == ZARR:
-            tasks = _zarr_tasks(worker, segmenter, images, desk, share, n_workers, busy)
+            tasks = _zarr_tasks(worker, images, desk, share, n_workers, busy)
         else:
             tasks = _file_tasks(worker, images, order)
         with busy:  # locks of the images that are not finished when something fails
@@ -166,30 +163,28 @@ def predict_by(
     return completed(outcome, masks, order, names.values())
 
 
-def _file_tasks(
-    worker: Worker, images: Iterator[tuple[Path, str, ImageArray]], order: Order
-) -> Iterator[_Task]:
-    for path, name, image in images:
-        arguments = (worker, path, order.axes, order.wanted)
-        yield _Task(_Image(path, name, image), 1, predict_whole, arguments)
+def _file_tasks(worker: Worker, images: Iterator[Opened], order: Order) -> Iterator[_Task]:
+    for one in images:
+        fitting = worker.fitting(one.segmenter)
+        arguments = (fitting, one.path, order.axes, order.wanted)
+        yield _Task(_Image(one.path, one.name, one.image), 1, predict_whole, arguments)
 
 
 def _zarr_tasks(
     worker: Worker,
-    segmenter: Segmenter,
-    images: Iterator[tuple[Path, str, ImageArray]],
+    images: Iterator[Opened],
     desk: Desk,
     share: Share,
     n_workers: int,
     busy: ExitStack,
 ) -> Iterator[_Task]:
     order = desk.order
-    for path, name, image in images:
-        partial = begun(worker.digest, segmenter, path, name, image, desk)
+    for one in images:
+        partial = begun(worker.digest, one, desk)
         if partial is None:
             share.add(1)
             continue
-        work = _Image(path, name, image, partial)
+        work = _Image(one.path, one.name, one.image, partial)
         busy.callback(work.lock.close)
         left = work.lock.enter_context(partial.held())
         parts, total = shares(left, n_workers), len(partial.layout.units)
@@ -199,7 +194,7 @@ def _zarr_tasks(
             _finish(work, partial, desk)
         for units in parts:
             what = (partial.layout, partial.recipe, units, order.wanted)
-            arguments = (worker, path, order.axes, *what)
+            arguments = (worker.fitting(one.segmenter), one.path, order.axes, *what)
             yield _Task(work, len(units) / total, predict_share, arguments)
 
 
@@ -297,7 +292,7 @@ def predict_whole(worker: Worker, source: Path, axes: str | None, wanted: Wanted
     return _segmenter(worker).predict_all(open_image(source, axes), wanted)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)  # images of several magnifications
 def _segmenter(worker: Worker) -> Segmenter:
     import torch
 

@@ -13,6 +13,7 @@ from napari_threestage import memory_estimate
 from napari_threestage.inference.blending import Band, BandSum, Wanted, as_bytes
 from napari_threestage.inference.grid import Span, spans
 from napari_threestage.inference.mirrors import mirrors_of
+from napari_threestage.training.networks import LARGEST_STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MULTIPLE = 32  # the largest output stride; sides are padded to it
+MULTIPLE = LARGEST_STRIDE  # sides are padded to it
 # Of the tiles that the network sees at once.  A CPU gains nothing from more than one tile.
 BATCH_PIXELS = {"cpu": 1}
 

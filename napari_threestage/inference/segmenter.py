@@ -22,9 +22,12 @@ from napari_threestage.inference.package import unpacked
 from napari_threestage.inference.predict import BandPredictor
 from napari_threestage.planes import open_planes
 from napari_threestage.segmenter_info import (
+    FORMAT,
     KEY,
     LARGEST_HEADER,
+    MOST_MAGNIFIED,
     SegmenterInfo,
+    is_magnification,
     not_a_segmenter,
     read_info,
 )
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from napari_threestage.planes import Plane
     from napari_threestage.store import ImageArray
 
+SMALLEST_TILE = 64
 FARTHEST = 1024  # rate of a dilated convolution, in steps of its map; published ones end at 36
 # What a file can make the libraries raise: it is damaged, or describes a network that is not there.
 _BROKEN = (
@@ -92,15 +96,23 @@ class Segmenter:
     @cached_property
     def applied(self) -> BlockNetwork:
         """The network that images go through, in a form that is for nothing else."""
-        return folded(self.network)
+        return folded(self.network.magnified(self.info.magnify))
 
-    def adjusted(self, channels: Sequence[int] | None = None, **changes: Any) -> Segmenter:
+    def adjusted(
+        self,
+        channels: Sequence[int] | None = None,
+        magnify: float | None = None,
+        **changes: Any,
+    ) -> Segmenter:
         """Return a segmenter with the same network that predicts in another way.
 
         Parameters
         ----------
         channels
             The channels of images to take, instead of those that were chosen for training.
+        magnify
+            The network sees images so many times as large as in training, for images of another
+            magnification: 2 where structures are half as large as in the images of the training.
         changes
             Of `InferenceConfig`: tiles and mirror images.
 
@@ -121,7 +133,18 @@ class Segmenter:
                 f"The channels {[*channels]} cannot be taken.",
                 f"Name {self.info.n_channels}, numbered from 0.",
             )
-        info = replace(self.info, channels=taken, inference=inference.model_dump(mode="json"))
+        if magnify is not None and not is_magnification(magnify):
+            raise ConfigError(
+                f"Images cannot be magnified {magnify:g} times.",
+                f"Give a number from {1 / MOST_MAGNIFIED:g} to {MOST_MAGNIFIED}.",
+            )
+        info = replace(
+            self.info,
+            channels=taken,
+            inference=inference.model_dump(mode="json"),
+            magnify=self.info.magnify if magnify is None else float(magnify),
+            format=FORMAT,
+        )
         return Segmenter(self.network, info, self.device)
 
     def predict(
@@ -188,7 +211,8 @@ class Segmenter:
         self, wanted: Wanted | None = None, obey: Callable[[], None] = lambda: None
     ) -> BandPredictor:
         """Return what predicts planes in bands, with this network."""
-        return BandPredictor(self.applied, self.inference, self.device, wanted, obey)
+        config = seen_tiles(self.inference, self.info.magnify)
+        return BandPredictor(self.applied, config, self.device, wanted, obey)
 
     def save(self, path: Path) -> None:
         """Write weights and description as one safetensors file, complete or absent."""
@@ -202,6 +226,17 @@ class Segmenter:
             raise OSError(f"{path} cannot be written ({error})") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def seen_tiles(config: InferenceConfig, magnify: float) -> InferenceConfig:
+    """Return how a plane is divided if its tiles are to be as large for the network as in training.
+
+    Where images are made smaller only what lies around a tile grows, as what is read has to fit
+    into memory at its own size.
+    """
+    tile = max(SMALLEST_TILE, round(config.tile / max(magnify, 1)))
+    blend, halo = (min(round(margin / magnify), tile) for margin in (config.blend, config.halo))
+    return config.model_copy(update={"tile": tile, "blend": blend, "halo": halo})
 
 
 def _are_channels(channels: Sequence[int], count: int) -> bool:

@@ -54,6 +54,7 @@ def recipe_of(
         "model": digest,
         "inference": segmenter.info.inference,
         "channels": segmenter.info.channels,
+        "magnify": segmenter.info.magnify,
         "image": source.name,
         "state": _state_of(source),
         "axes": axes,

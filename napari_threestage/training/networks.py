@@ -8,6 +8,7 @@ need, so any network in this form gets ĝ and g̃ for free.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST_STRIDE = 32  # of a backbone's last map
 
 
 class AtrousPyramid(nn.Module):
@@ -112,7 +114,7 @@ class BlockNetwork(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.align_corners = align_corners
         self.multiple = multiple
-        self.zoom = zoom
+        self._set_zoom(zoom)
         self.recompute = False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
@@ -137,9 +139,21 @@ class BlockNetwork(nn.Module):
 
     def _seen(self, size: Sequence[int]) -> tuple[int, int]:
         """Return (H, W) of what the blocks see of images of a size."""
-        quarters = int(4 * self.zoom)  # whole numbers, which exporters can follow
-        height, width = (side * quarters // 4 for side in size)
+        many, few = self._ratio
+        height, width = (side * many // few for side in size)
         return height, width
+
+    def _set_zoom(self, zoom: float) -> None:
+        self.zoom = zoom
+        self._ratio = zoom.as_integer_ratio()  # whole numbers, which exporters can follow
+
+    def magnified(self, factor: float) -> BlockNetwork:
+        """Return a network of the same weights that sees images so many times as large."""
+        other = copy.copy(self)
+        other._set_zoom(self.zoom * factor)
+        if other.zoom != 1 and other.multiple == 1:
+            other.multiple = LARGEST_STRIDE
+        return other
 
     def run(self, block: nn.Module, features: Any) -> Tensor:
         """Apply a block, this network's own or one of a second branch."""

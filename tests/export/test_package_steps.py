@@ -14,9 +14,9 @@ from napari_threestage import store
 from napari_threestage.errors import NotReadyError, ThreeStageError
 from napari_threestage.export import bioimageio_package, exporter
 from napari_threestage.export.bioimageio_package import apply_steps, identifiers
-from napari_threestage.export.card import _some_images
 from napari_threestage.export.material import Crop, Material
 from napari_threestage.export.verify import Proof
+from napari_threestage.pixel_size import images_of_run
 from napari_threestage.planes import to_bytes
 from napari_threestage.project import Project
 from napari_threestage.runs import find_run
@@ -103,7 +103,7 @@ def test_images_that_are_gone_or_damaged_are_left_out(trained_project: Path) -> 
     for chunk in (project.image_path(second) / "0" / "c").rglob("*"):
         if chunk.is_file():
             chunk.write_bytes(b"nonsense")
-    assert len(_some_images(project, find_run(project))) == 3
+    assert len(images_of_run(project, find_run(project))) == 3
     found = export(trained_project, "safetensors", trained_project / "made").document
     assert found["image"] in {project.images[one].name for one in sorted(project.images)[2:]}
 

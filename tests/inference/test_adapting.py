@@ -12,7 +12,7 @@ from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ConfigError, ImageFileError
 from napari_threestage.inference.adapting import LEAST, SIDE, adapted, draw_windows, some_of
 from napari_threestage.inference.segmenter import Segmenter
-from napari_threestage.segmenter_info import Card, SegmenterInfo
+from napari_threestage.segmenter_info import FORMAT, Card, SegmenterInfo
 from napari_threestage.store import ImageArray
 from napari_threestage.training.batch_norm import live_batch_norms
 from napari_threestage.training.networks import build_network
@@ -99,7 +99,7 @@ def test_the_card_keeps_no_scores_of_another_segmenter() -> None:
     segmenter.info = replace(segmenter.info, card=card, format=2)
     info = adapted(segmenter, windows_of(segmenter, IMAGES)).info
     assert info.card == Card(name="cells", licence="MIT", training={"seed": 3})
-    assert info.format == 3
+    assert info.format == FORMAT
 
 
 def test_the_first_statistics_are_those_of_the_pixels() -> None:

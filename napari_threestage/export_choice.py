@@ -183,6 +183,8 @@ class ApplyChoice:
     ----------
     axes
         Of files that do not say, empty where they do.
+    magnify
+        The segmenter sees images so many times as large.
     """
 
     model: Model
@@ -191,12 +193,14 @@ class ApplyChoice:
     format: str = "tiff"
     axes: str = ""
     switches: Switches = Switches()
+    magnify: float = 1.0
 
     def arguments(self) -> list[str]:
         """Return what a person would type after ``threestage``."""
         found = ["predict", *self.model.arguments(), "--images", *map(str, self.images)]
         found += ["--output", str(self.output), "--as", self.format]
         found += ["--axes", self.axes] if self.axes else []
+        found += ["--magnify", f"{self.magnify:g}"] if self.magnify != 1 else []
         return [*found, *self.switches.arguments(), *_FOR_PROGRAMS]
 
 

@@ -24,12 +24,26 @@ def say_export(report: Mapping[str, Any]) -> tuple[str, str]:
     return sentence, f"Verified{by}: {found}."
 
 
+def say_pixels(report: Mapping[str, Any]) -> str:
+    """Return which pixels have another size than in the training; empty where all are alike."""
+    found = list(report.get("other_pixels", ()))
+    if not found:
+        return ""
+    told = [f"{factor:.3g} times in {name}" for name, factor in found[:MOST_LINES]]
+    rest = len(found) - MOST_LINES
+    told += [f"{rest} more"] if rest > 0 else []
+    return (
+        f"Pixels are not as large as in the training: {', '.join(told)}. If masks are poor, set "
+        "Magnify to that."
+    )
+
+
 def say_applied(report: Mapping[str, Any]) -> tuple[str, str]:
     """Return how many masks were written, and why others were not."""
     written, failed = len(report["files"]), list(report.get("failed", ()))
     sentence = f"Wrote {_masks(written)}." if written else "Nothing was written."
     if not failed:
-        return sentence, ""
+        return sentence, say_pixels(report)
     lines = [
         str(reason) if str(reason).startswith(str(name)) else f"{name}: {reason}"
         for name, reason in failed[:MOST_LINES]

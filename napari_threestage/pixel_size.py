@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_threestage.errors import ImageFileError
+from napari_threestage.lengths import in_metres
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,21 +16,32 @@ if TYPE_CHECKING:
     from napari_threestage.runs import Run
     from napari_threestage.store import ImageArray
 
-T = TypeVar("T", float, str)
-
 LOOKED_AT = 100  # images whose metadata are compared: more would take long and say the same
 ALIKE = 0.01  # files round their sizes in different ways
-METRES = {
-    "angstrom": 1e-10,
-    "picometer": 1e-12,
-    "nanometer": 1e-9,
-    "micrometer": 1e-6,
-    "millimeter": 1e-3,
-    "centimeter": 1e-2,
-    "decimeter": 1e-1,
-    "meter": 1.0,
-    "inch": 0.0254,
-}
+SQUARE = 1.25  # how much longer one side of a pixel may be where the other one fits
+
+
+class PixelSize(NamedTuple):
+    """The sides of a pixel in metres."""
+
+    y: float
+    x: float
+
+    @property
+    def side(self) -> float:
+        """That of a square of the same area."""
+        return math.sqrt(self.y * self.x)
+
+    def relative(self, other: PixelSize) -> float | None:
+        """Return how many times as large it is as another; None where their shapes differ."""
+        y, x = self.y / other.y, self.x / other.x
+        return math.sqrt(y * x) if max(y, x) <= SQUARE * min(y, x) else None
+
+
+def pixel_size(size: Mapping[str, Any], unit: Mapping[str, Any]) -> PixelSize | None:
+    """Return the size of a pixel; None where it is not known."""
+    sides = [in_metres(size.get(axis), unit.get(axis)) for axis in "yx"]
+    return PixelSize(*sides) if None not in sides else None  # type: ignore[arg-type]
 
 
 def images_of_run(project: Project, run: Run) -> list[ImageArray]:
@@ -44,36 +56,21 @@ def images_of_run(project: Project, run: Run) -> list[ImageArray]:
 
 def agreed(images: Sequence[ImageArray]) -> tuple[dict[str, float], dict[str, str]]:
     """Return size and unit of a pixel along y and x, where they are the same for all images."""
-    units = [_in_plane(one.unit) for one in images]
-    sizes = [_in_plane(one.scale) for one in images]
-    if not units or not units[0] or any(one != units[0] for one in units):
-        return {}, {}  # without a unit, 1 means nothing
-    return (sizes[0] if all(_alike(one, sizes[0]) for one in sizes) else {}), units[0]
+    if not images or not all(_alike(images[0], one) for one in images):
+        return {}, {}
+    first = images[0]
+    units = {axis: first.unit[axis] for axis in "yx" if axis in first.unit}
+    sizes = {axis: first.scale[axis] for axis in "yx" if axis in first.scale}
+    return (sizes, units) if units else ({}, {})  # without a unit, 1 means nothing
 
 
-def in_metres(size: Mapping[str, float], unit: Mapping[str, str]) -> float | None:
-    """Return the side of a pixel, the geometric mean of y and x; None where it is not known."""
-    if not {"y", "x"} <= size.keys() & unit.keys():
-        return None
-    sides = [size[axis] * METRES.get(unit[axis].lower(), math.nan) for axis in "yx"]
-    side = math.sqrt(max(math.prod(sides), 0.0))
-    return side if 0 < side < math.inf else None
-
-
-def in_words(metres: float) -> str:
-    """Return a length as people write it, such as ``0.325 µm``."""
-    name, one = next(
-        ((name, one) for name, one in (("mm", 1e-3), ("µm", 1e-6)) if metres >= one / 10),
-        ("nm", 1e-9),
-    )
-    return f"{metres / one:.3g} {name}"
-
-
-def _in_plane(values: Mapping[str, T]) -> dict[str, T]:
-    return {axis: values[axis] for axis in "yx" if axis in values}
-
-
-def _alike(sizes: Mapping[str, float], others: Mapping[str, float]) -> bool:
-    return sizes.keys() == others.keys() and all(
-        math.isclose(sizes[axis], others[axis], rel_tol=ALIKE) for axis in sizes
-    )
+def _alike(first: ImageArray, other: ImageArray) -> bool:
+    """Whether pixels have the same size: a known one, or the same numbers and units."""
+    sizes = [pixel_size(image.scale, image.unit) for image in (first, other)]
+    if sizes[0] is None or sizes[1] is None:
+        told = [
+            [(axis, image.scale.get(axis), image.unit.get(axis)) for axis in "yx"]
+            for image in (first, other)
+        ]
+        return told[0] == told[1]
+    return all(math.isclose(*sides, rel_tol=ALIKE) for sides in zip(*sizes, strict=True))

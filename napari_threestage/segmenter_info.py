@@ -6,6 +6,7 @@ Read without torch, so that a window can show what is in a file.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,9 @@ class SegmenterInfo:
         The share of each adaptation to other images after training, see `inference.adapting`.
     magnify
         The network sees images so many times as large as in training.
+    pixel
+        The sides of a pixel of the training images in metres, y and x; None where they do not say
+        it, or not all the same.
     format
         Version of this description.
     card
@@ -115,6 +119,7 @@ class SegmenterInfo:
     run: str
     adapted: list[float] = field(default_factory=list)
     magnify: float = 1.0
+    pixel: list[float] | None = None
     format: int = FORMAT
     card: Card | None = None
 
@@ -146,9 +151,10 @@ def read_info(text: str, path: Path) -> SegmenterInfo:
     return info
 
 
-def is_magnification(factor: float) -> bool:
+def is_magnification(factor: Any) -> bool:
     """Whether a network can be shown images so many times as large."""
-    return 1 / MOST_MAGNIFIED <= factor <= MOST_MAGNIFIED  # not of NaN
+    number = isinstance(factor, float | int) and not isinstance(factor, bool)
+    return number and 1 / MOST_MAGNIFIED <= factor <= MOST_MAGNIFIED  # not of NaN
 
 
 def not_a_segmenter(path: Path, reason: object) -> ImageFileError:
@@ -184,8 +190,10 @@ def _check(info: SegmenterInfo) -> None:
         raise ValueError("it does not say where it comes from")
     if not all(isinstance(share, float | int) for share in info.adapted):
         raise ValueError("it does not say how it was adapted")
-    if not isinstance(info.magnify, float | int) or not is_magnification(info.magnify):
+    if not is_magnification(info.magnify):
         raise ValueError("it does not say how large its network is to see images")
+    if info.pixel is not None and not _are_sides(info.pixel):
+        raise ValueError("the pixels of its training images have no size")
     if info.normalisation not in ("auto", "range", "percentile"):
         raise ValueError(f"nothing is known of the normalisation {info.normalisation}")
 
@@ -198,6 +206,11 @@ def _is_colour(value: Any) -> bool:
 def _are_channels(channels: Any, count: int) -> bool:
     numbers = isinstance(channels, list) and all(isinstance(one, int) for one in channels)
     return numbers and len(channels) == count and 0 <= min(channels) <= max(channels) < 2**16
+
+
+def _are_sides(value: Any) -> bool:
+    sides = list(value)
+    return len(sides) == 2 and all(isinstance(one, float) and 0 < one < math.inf for one in sides)
 
 
 def _check_card(card: Card) -> None:

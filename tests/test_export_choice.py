@@ -62,6 +62,8 @@ def test_an_application_is_what_a_person_could_type() -> None:
         *("--as", "coco", "--axes", "zyx", "--confidence", "--probabilities", "--statistics"),
         *("--flips", "--skip-empty", "--json", "--progress"),
     ]
+    large = ApplyChoice(STAGE, (Path("/a"),), Path("/o"), magnify=0.125).arguments()
+    assert large[large.index("--magnify") + 1] == "0.125"
 
 
 def test_masks_are_those_of_a_stage_or_the_ground_truth() -> None:
@@ -197,7 +199,10 @@ def test_an_export_says_how_it_was_checked(
 
 
 def test_an_application_says_what_failed_and_why() -> None:
-    assert say_applied({"files": ["a"]}) == ("Wrote 1 file.", "")
+    assert say_applied({"files": ["a"], "other_pixels": []}) == ("Wrote 1 file.", "")
+    other = say_applied({"files": ["a"], "other_pixels": [["a.tif", 2.0]] * 6})[1]
+    assert other.startswith("Pixels are not as large as in the training: 2 times in a.tif, 2 times")
+    assert other.endswith("2 times in a.tif, 2 more. If masks are poor, set Magnify to that.")
     failed = [[f"{number}.tif", "It is damaged."] for number in range(6)]
     sentence, reasons = say_applied({"files": ["a", "b"], "failed": failed})
     assert sentence == "Wrote 2 files. 6 could not be segmented:"

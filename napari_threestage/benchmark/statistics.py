@@ -117,15 +117,15 @@ def summarise(rows: Sequence[Mapping[str, Any]], against: str = CONTROL) -> list
 
 
 def together(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Pool the paired differences of `summarise` over data sets.
+    """Put the paired differences of `summarise` of all data sets together.
 
     Returns
     -------
     list of dict
         One for each labelled amount, kind of labels and method: its differences ``over`` the method
-        ``against`` and the ``gains`` of its stages, of all data sets and seeds, each with an
-        interval over these pairs.  What is compared on one data set alone is None, and a method of
-        which all is None is left out.
+        ``against`` and the ``gains`` of its stages, see `over_data_sets`, by data set and seed.
+        What is compared on one data set alone is None, and a method of which all is None is left
+        out.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for entry in summary:
@@ -148,12 +148,35 @@ def _pooled(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _pool(differences: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """Return the spread over data sets and seeds; None where there is but one data set."""
     known = {data: one["each"] for data, one in differences.items() if one is not None}
-    pairs = {
-        f"{data} {seed}": value for data, each in known.items() for seed, value in each.items()
-    }
-    return _dict(spread(pairs)) if len(known) > 1 else None
+    return _dict(over_data_sets(known)) if len(known) > 1 else None
+
+
+def over_data_sets(values: Mapping[str, BySeed]) -> Spread:
+    """Describe values of several data sets, each of which weighs the same.
+
+    The interval is that of other seeds on these data sets: of other data sets so few say nothing.
+    Its variance is that of a mean of strata, its degrees of freedom are Welch's and
+    Satterthwaite's.  Where a data set has but one seed there is none.
+
+    Parameters
+    ----------
+    values
+        By data set and seed.
+    """
+    each = {f"{data} {seed}": v for data, one in values.items() for seed, v in sorted(one.items())}
+    samples = [np.array(list(one.values())) for one in values.values()]
+    mean = float(np.mean([sample.mean() for sample in samples]))
+    if any(len(sample) == 1 for sample in samples):
+        return Spread(mean, None, None, None, each)
+    shares = np.array([sample.var(ddof=1) / len(sample) for sample in samples]) / len(samples) ** 2
+    weights = np.array([len(sample) - 1 for sample in samples])
+    variance = float(shares.sum())
+    if variance == 0:
+        return Spread(mean, None, mean, mean, each)
+    freedom = variance**2 / float((shares**2 / weights).sum())
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * variance**0.5
+    return Spread(mean, None, mean - half, mean + half, each)
 
 
 def _summary(

@@ -93,7 +93,23 @@ def _together(
         columns.append(f"over {entries[0]['against']}")
         lines = [_differences(one, gains) for one in entries]
         title = f"All data sets, {_labels(labelled, labels)}: points of mIoU, pairs ahead"
-        yield title, columns, lines, []
+        yield title, columns, lines, list(_together_notes(entries))
+
+
+def _together_notes(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "Each data set weighs the same. Intervals are for other seeds on these data sets."
+    sets = {entry["method"]: _data_sets(entry) for entry in entries}
+    everything = list(dict.fromkeys(data for some in sets.values() for data in some))
+    for method, some in sets.items():
+        if len(some) < len(everything):
+            yield f"{method}: {' and '.join(some)} alone."
+
+
+def _data_sets(entry: Mapping[str, Any]) -> list[str]:
+    """Return the data sets on which a method is compared."""
+    compared = [one for one in (entry["over"], *entry["gains"].values()) if one is not None]
+    pairs = [pair for one in compared for pair in one["each"]]
+    return list(dict.fromkeys(pair.rpartition(" ")[0] for pair in pairs))
 
 
 def _differences(entry: Mapping[str, Any], gains: Sequence[str]) -> list[str]:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_threestage.cli.data import chosen_channels
 from napari_threestage.cli.output import add_command, out, plain_table, print_json, say
-from napari_threestage.cli.predict import add_model_and_images, model_file
+from napari_threestage.cli.predict import (
+    AUTO,
+    add_model_and_images,
+    magnification,
+    model_file,
+)
 from napari_threestage.cli.progress import add_progress, showing
 from napari_threestage.errors import ConfigError, ImageFileError
 from napari_threestage.ingest import find_pairs, open_image
@@ -43,7 +48,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "--magnify",
-        type=float,
+        type=magnification,
         metavar="FACTOR",
         help="the adapted segmenter sees images so many times as large, see threestage predict",
     )
@@ -84,6 +89,11 @@ def _adapt(
     from napari_threestage.inference.segmenter import load_segmenter
 
     channels = chosen_channels(options.channels)
+    if options.magnify == AUTO:
+        raise ConfigError(
+            "A segmenter is adapted at one magnification.",
+            "Give --magnify a number, or none here and then: threestage predict … --magnify auto",
+        )
     loaded = load_segmenter(model, choose_device(options.device))
     segmenter = loaded.adjusted(channels, options.magnify)
     check_adaptable(segmenter, options.share)

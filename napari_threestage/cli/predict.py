@@ -18,7 +18,6 @@ from napari_threestage.cli.results import wanted_stages
 from napari_threestage.errors import ConfigError
 from napari_threestage.ingest import find_pairs
 from napari_threestage.mask_files import FORMATS
-from napari_threestage.pixel_size import agreed, images_of_run, in_metres
 from napari_threestage.project import Project
 from napari_threestage.runs import find_run
 from napari_threestage.segmenter_info import NO_SEGMENTER
@@ -105,7 +104,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--halo", type=int, help="pixels around a tile that the network sees too")
     parser.add_argument(
         "--magnify",
-        type=_magnification,
+        type=magnification,
         metavar="FACTOR|auto",
         help="show images to the segmenter so many times as large, 2 where structures are half as "
         "large as in its training; auto: so that pixels have the size of those in its training",
@@ -117,7 +116,8 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", help="address of a Dask cluster that sees the same folders")
 
 
-def _magnification(text: str) -> float | str:
+def magnification(text: str) -> float | str:
+    """Return a factor, or that it is found for each image."""
     if text == AUTO:
         return text
     try:
@@ -138,7 +138,7 @@ def predict(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(found, pairing.skipped)
     else:
-        _print(found, pairing.skipped, options.output)
+        _print(found, pairing.skipped, options)
     return 1 if found.failed else 0
 
 
@@ -191,13 +191,14 @@ def _predict_by_cluster(
 def _order(options: argparse.Namespace, info: SegmenterInfo) -> Order:
     from napari_threestage.inference.blending import Wanted
     from napari_threestage.inference.desk import Order
+    from napari_threestage.inference.magnifying import GIVE_NUMBER, trained_at
 
-    trained_at = _trained_at(options, info)
-    if options.magnify == AUTO and trained_at is None:
+    trained = trained_at(info)
+    if options.magnify == AUTO and trained is None:
         raise ConfigError(
-            "It is not known how large the pixels of the training images are.",
-            "They do not say it, or not all the same. Give --magnify a number: 2 where structures "
-            "are half as large as in the training.",
+            "It is not known how large the pixels of the training images are: they do not say it, "
+            "or not all the same, or an older version has trained.",
+            GIVE_NUMBER,
         )
     return Order(
         output=options.output.resolve(),
@@ -206,17 +207,9 @@ def _order(options: argparse.Namespace, info: SegmenterInfo) -> Order:
         confidence=options.confidence,
         statistics=options.statistics,
         axes=options.axes,
-        trained_at=trained_at,
+        trained_at=None if options.magnify == 1 else trained,  # told so, nobody wants to be asked
         match_pixels=options.magnify == AUTO,
     )
-
-
-def _trained_at(options: argparse.Namespace, info: SegmenterInfo) -> float | None:
-    """Return the side of a pixel of the training images in metres."""
-    if options.model.is_dir():
-        project = Project(options.model)
-        return in_metres(*agreed(images_of_run(project, find_run(project, options.run))))
-    return None if info.card is None else in_metres(info.card.pixel_size, info.card.pixel_unit)
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -298,12 +291,12 @@ def _print_json(found: Outcome, skipped: Sequence[Skipped]) -> None:
     print_json(files | factors | {"failed": failed})
 
 
-def _print(found: Outcome, skipped: Sequence[Skipped], folder: Path) -> None:
+def _print(found: Outcome, skipped: Sequence[Skipped], options: argparse.Namespace) -> None:
     count = len(found.files) - len(found.kept)
-    say(f"Wrote {count} {'file' if count == 1 else 'files'} to {folder}.")
+    say(f"Wrote {count} {'file' if count == 1 else 'files'} to {options.output}.")
     if found.kept:
         say(f"Masks that were there already, made of the same: {len(found.kept)}.")
-    _say_magnification(found)
+    _say_magnification(found, options.magnify)
     for path in found.statistics:
         say(f"Statistics: {path}")
     for path in found.stale:
@@ -313,13 +306,14 @@ def _print(found: Outcome, skipped: Sequence[Skipped], folder: Path) -> None:
         out.print(plain_table(("file", "reason"), failed, "[red]Not predicted"))
 
 
-def _say_magnification(found: Outcome) -> None:
+def _say_magnification(found: Outcome, asked: float | str | None) -> None:
     if found.magnified:
         say(f"Magnified {_factors(found.magnified)}.")
     if found.other_pixels:
+        hint = "If masks are poor, try --magnify auto." if asked is None else "Check --magnify."
         say(
-            f"Pixels are not as large as in the training: {_factors(found.other_pixels)}. "
-            "If masks are poor, try --magnify auto."
+            "Pixels are larger or smaller than in the training: "
+            f"{_factors(found.other_pixels)}. {hint}"
         )
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SIDE = 128  # of the windows that are looked at, at most; smaller ones hold much padding
 LEAST = 64  # to which the borders of smaller images go on, or maps would be of one place
+MOST_BYTES = 2**28  # of all windows, where the network sees images made smaller
 BATCH = 8  # windows whose mean and variance are taken together
 
 T = TypeVar("T")
@@ -111,8 +112,8 @@ def draw_windows(
 ) -> np.ndarray:
     """Return windows of an image, its share of those that are wanted, (n, C, h, w) uint8.
 
-    They lie at random places of all planes; h and w are `SIDE`, or those of a smaller image,
-    but at least `LEAST`.
+    They lie at random places of all planes; h and w are `SIDE` as the network sees them, or those
+    of a smaller image, but at least `LEAST`.
 
     Parameters
     ----------
@@ -131,14 +132,17 @@ def draw_windows(
         The image has other channels, or its pixels cannot be read.
     """
     planes = [*segmenter.planes(image)]
-    count = -(-STATISTICS_CROPS // n_images)
-    return np.stack([_window(planes[rng.integers(len(planes))], rng) for _ in range(count)])
+    side, least = (round(length / segmenter.info.magnify) for length in (SIDE, LEAST))
+    most = MOST_BYTES // (side**2 * segmenter.info.n_channels)
+    count = -(-min(STATISTICS_CROPS, most) // n_images)
+    drawn = (planes[rng.integers(len(planes))] for _ in range(count))
+    return np.stack([_window(plane, side, least, rng) for plane in drawn])
 
 
-def _window(plane: Windows, rng: np.random.Generator) -> np.ndarray:
-    top, left = (int(rng.integers(max(1, length - SIDE + 1))) for length in plane.size)
-    values = plane.to_bytes(plane.read(slice(top, top + SIDE), slice(left, left + SIDE)))
-    missing = [(0, max(0, LEAST - length)) for length in values.shape[1:]]
+def _window(plane: Windows, side: int, least: int, rng: np.random.Generator) -> np.ndarray:
+    top, left = (int(rng.integers(max(1, length - side + 1))) for length in plane.size)
+    values = plane.to_bytes(plane.read(slice(top, top + side), slice(left, left + side)))
+    missing = [(0, max(0, least - length)) for length in values.shape[1:]]
     return np.pad(values, [(0, 0), *missing], mode="edge")
 
 

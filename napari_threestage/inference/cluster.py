@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,6 @@ class Worker:
     device: str
     threads: int
     settings: tuple[tuple[str, Any], ...]
-
-    def fitting(self, segmenter: Segmenter) -> Worker:
-        """Return the same, with the magnification of this segmenter."""
-        settings = {**dict(self.settings), "magnify": segmenter.info.magnify}
-        return replace(self, settings=tuple(settings.items()))
 
 
 @dataclass
@@ -165,8 +160,8 @@ def predict_by(
 
 def _file_tasks(worker: Worker, images: Iterator[Opened], order: Order) -> Iterator[_Task]:
     for one in images:
-        fitting = worker.fitting(one.segmenter)
-        arguments = (fitting, one.path, order.axes, order.wanted)
+        magnify = one.segmenter.info.magnify
+        arguments = (worker, magnify, one.path, order.axes, order.wanted)
         yield _Task(_Image(one.path, one.name, one.image), 1, predict_whole, arguments)
 
 
@@ -194,7 +189,7 @@ def _zarr_tasks(
             _finish(work, partial, desk)
         for units in parts:
             what = (partial.layout, partial.recipe, units, order.wanted)
-            arguments = (worker.fitting(one.segmenter), one.path, order.axes, *what)
+            arguments = (worker, one.segmenter.info.magnify, one.path, order.axes, *what)
             yield _Task(work, len(units) / total, predict_share, arguments)
 
 
@@ -270,6 +265,7 @@ def _given_up(reason: str) -> NotReadyError:
 
 def predict_share(
     worker: Worker,
+    magnify: float,
     source: Path,
     axes: str | None,
     layout: Layout,
@@ -283,16 +279,20 @@ def predict_share(
     partial = PartialPrediction(layout, recipe)
     if not partial.is_begun():
         raise ConfigError(f"{partial.folder} is not there, or another command has begun it anew.")
-    predict_units(_segmenter(worker), open_image(source, axes), partial, units, wanted)
+    segmenter = _segmenter(worker).adjusted(magnify=magnify)
+    predict_units(segmenter, open_image(source, axes), partial, units, wanted)
     return len(units)
 
 
-def predict_whole(worker: Worker, source: Path, axes: str | None, wanted: Wanted) -> Prediction:
+def predict_whole(
+    worker: Worker, magnify: float, source: Path, axes: str | None, wanted: Wanted
+) -> Prediction:
     """Predict an image in a worker."""
-    return _segmenter(worker).predict_all(open_image(source, axes), wanted)
+    segmenter = _segmenter(worker).adjusted(magnify=magnify)
+    return segmenter.predict_all(open_image(source, axes), wanted)
 
 
-@lru_cache(maxsize=4)  # images of several magnifications
+@lru_cache(maxsize=1)
 def _segmenter(worker: Worker) -> Segmenter:
     import torch
 

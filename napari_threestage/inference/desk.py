@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_threestage.inference.segmenter import Prediction
+    from napari_threestage.pixel_size import PixelSize
     from napari_threestage.store import ImageArray
 
 ZARR = "ome-zarr"
@@ -51,7 +52,7 @@ class Order:
     axes
         Of the files, where they do not say.
     trained_at
-        The side of a pixel of the training images in metres; None: not known.
+        The size of a pixel of the training images; None: not known, or of no interest.
     match_pixels
         Magnify each image so that its pixels are as large for the network as in training.
     """
@@ -62,7 +63,7 @@ class Order:
     confidence: bool = False
     statistics: bool = False
     axes: str | None = None
-    trained_at: float | None = None
+    trained_at: PixelSize | None = None
     match_pixels: bool = False
 
 
@@ -79,8 +80,8 @@ class Outcome:
     magnified
         Images that the network has seen so many times as large as in training, where not once.
     other_pixels
-        Images that were not magnified, though their pixels are so many times as large as in
-        training.
+        Images whose pixels are so many times as large as in training, which their magnification
+        does not make up for.
     """
 
     files: list[Path] = field(default_factory=list)

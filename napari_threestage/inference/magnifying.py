@@ -6,72 +6,56 @@ import math
 from typing import TYPE_CHECKING
 
 from napari_threestage.errors import ImageFileError
-from napari_threestage.pixel_size import in_metres
+from napari_threestage.pixel_size import PixelSize, pixel_size
 from napari_threestage.segmenter_info import MOST_MAGNIFIED, is_magnification
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_threestage.inference.segmenter import Segmenter
+    from napari_threestage.segmenter_info import SegmenterInfo
     from napari_threestage.store import ImageArray
 
 SIMILAR = 0.8, 1.25  # relative sizes of pixels that need no word
 SAME = 0.02  # below this, magnifying would only blur
+GIVE_NUMBER = "Give --magnify a number: 2 where structures are half as large as in the training."
 
 
-class Magnifier:
-    """Finds the segmenter for images whose pixels have their own size.
+def trained_at(info: SegmenterInfo) -> PixelSize | None:
+    """Return the size of a pixel of the images that a segmenter has learned from."""
+    if info.pixel is not None:
+        return PixelSize(*info.pixel)
+    return None if info.card is None else pixel_size(info.card.pixel_size, info.card.pixel_unit)
 
-    Parameters
-    ----------
-    segmenter
-        As it was asked for.
-    trained_at
-        The side of a pixel of the training images in metres; None: not known.
-    match_pixels
-        Magnify each image so that its pixels are as large for the network as in training.
+
+def wanted_magnification(path: Path, image: ImageArray, trained: PixelSize) -> float:
+    """Return the factor that makes an image's pixels as large as those of the training.
+
+    Raises
+    ------
+    ImageFileError
+        The image does not say how large they are, their shape differs, or the factor is absurd.
     """
-
-    def __init__(self, segmenter: Segmenter, trained_at: float | None, match_pixels: bool) -> None:
-        self._asked, self._trained_at, self._match = segmenter, trained_at, match_pixels
-        self._by_factor = {segmenter.info.magnify: segmenter}  # each folds its network
-
-    def fit(self, path: Path, image: ImageArray) -> Segmenter:
-        """Return the segmenter for an image.
-
-        Raises
-        ------
-        ImageFileError
-            It is to be magnified by the size of its pixels, which is not known or absurd.
-        """
-        if not self._match:
-            return self._asked
-        factor = _checked(path, self.relative_pixel(image))
-        if factor not in self._by_factor:
-            self._by_factor[factor] = self._asked.adjusted(magnify=factor)
-        return self._by_factor[factor]
-
-    def differs(self, image: ImageArray) -> bool:
-        """Whether an image that is not magnified should perhaps have been."""
-        factor = self.relative_pixel(image)
-        return factor is not None and not SIMILAR[0] <= factor <= SIMILAR[1]
-
-    def relative_pixel(self, image: ImageArray) -> float | None:
-        """Return how many times as large the pixels of an image are as those of the training."""
-        side = in_metres(image.scale, image.unit)
-        return None if side is None or self._trained_at is None else side / self._trained_at
-
-
-def _checked(path: Path, factor: float | None) -> float:
-    """Return how to magnify an image with pixels of that relative size."""
+    size = pixel_size(image.scale, image.unit)
+    if size is None:
+        raise ImageFileError(f"{path} does not say how large its pixels are.", GIVE_NUMBER)
+    factor = size.relative(trained)
     if factor is None:
         raise ImageFileError(
-            f"{path} does not say how large its pixels are.",
-            "Give --magnify a number: 2 where structures are half as large as in the training.",
+            f"The pixels of {path} have another shape than those of the training.",
+            "Resample the image, or g" + GIVE_NUMBER[1:],
         )
     if not is_magnification(factor):
         raise ImageFileError(
             f"{path} says that its pixels are {factor:.3g} times as large as in the training.",
             f"Up to {MOST_MAGNIFIED} times is possible; if it is wrong, give --magnify a number.",
         )
-    return 1.0 if math.isclose(factor, 1, rel_tol=SAME) else factor
+    return 1.0 if math.isclose(factor, 1, rel_tol=SAME) else float(f"{factor:.4g}")
+
+
+def other_pixels(image: ImageArray, trained: PixelSize | None, magnify: float) -> float | None:
+    """Return the relative size of an image's pixels if magnifying it does not make up for it."""
+    size = pixel_size(image.scale, image.unit)
+    if size is None or trained is None:
+        return None
+    relative = size.side / trained.side
+    return None if SIMILAR[0] <= relative / magnify <= SIMILAR[1] else relative

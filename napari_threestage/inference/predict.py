@@ -116,6 +116,8 @@ class BandPredictor:
         What is to be found out.
     obey
         Called before every batch of tiles; raises to end.
+    magnify
+        How many times as large the network makes them, which is what takes memory.
     """
 
     def __init__(
@@ -125,11 +127,13 @@ class BandPredictor:
         device: torch.device,
         wanted: Wanted | None = None,
         obey: Callable[[], None] = lambda: None,
+        magnify: float = 1.0,
     ) -> None:
         self._network, self._config, self._device = network, config, device
         self._wanted, self._obey = wanted or Wanted(), obey
         self._mirrors = mirrors_of(config)
-        self._limit = BATCH_PIXELS.get(device.type, memory_estimate.BATCH_PIXELS)
+        limit = BATCH_PIXELS.get(device.type, memory_estimate.BATCH_PIXELS)
+        self._limit = int(limit / max(1, magnify**2))
 
     def rows_of(self, height: int) -> list[Span]:
         """Return the bands of a plane of this height."""

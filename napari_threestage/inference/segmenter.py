@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -85,10 +85,19 @@ class Segmenter:
         What goes with its weights.
     device
         Where to predict.
+    fold
+        Gives the network folded, made once for all segmenters that share it.
     """
 
-    def __init__(self, network: BlockNetwork, info: SegmenterInfo, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: BlockNetwork,
+        info: SegmenterInfo,
+        device: torch.device,
+        fold: Callable[[], BlockNetwork] | None = None,
+    ) -> None:
         self.network = network.to(device).eval()
+        self._fold = fold or cache(lambda: folded(self.network))
         self.info = info
         self.device = device
         self.inference = InferenceConfig.model_validate(info.inference)
@@ -96,7 +105,7 @@ class Segmenter:
     @cached_property
     def applied(self) -> BlockNetwork:
         """The network that images go through, in a form that is for nothing else."""
-        return folded(self.network.magnified(self.info.magnify))
+        return self._fold().magnified(self.info.magnify)
 
     def adjusted(
         self,
@@ -135,7 +144,7 @@ class Segmenter:
             )
         if magnify is not None and not is_magnification(magnify):
             raise ConfigError(
-                f"Images cannot be magnified {magnify:g} times.",
+                f"Images cannot be magnified {magnify} times.",
                 f"Give a number from {1 / MOST_MAGNIFIED:g} to {MOST_MAGNIFIED}.",
             )
         info = replace(
@@ -145,7 +154,10 @@ class Segmenter:
             magnify=self.info.magnify if magnify is None else float(magnify),
             format=FORMAT,
         )
-        return Segmenter(self.network, info, self.device)
+        # Images of many magnifications go through one folded network; what else is changed is
+        # another segmenter, whose passes are none of this one's.
+        fold = self._fold if magnify is not None else None
+        return Segmenter(self.network, info, self.device, fold)
 
     def predict(
         self, image: ImageArray, should_stop: Callable[[], None] = lambda: None
@@ -211,8 +223,9 @@ class Segmenter:
         self, wanted: Wanted | None = None, obey: Callable[[], None] = lambda: None
     ) -> BandPredictor:
         """Return what predicts planes in bands, with this network."""
-        config = seen_tiles(self.inference, self.info.magnify)
-        return BandPredictor(self.applied, config, self.device, wanted, obey)
+        magnify = self.info.magnify
+        config = seen_tiles(self.inference, magnify)
+        return BandPredictor(self.applied, config, self.device, wanted, obey, magnify)
 
     def save(self, path: Path) -> None:
         """Write weights and description as one safetensors file, complete or absent."""
@@ -234,9 +247,9 @@ def seen_tiles(config: InferenceConfig, magnify: float) -> InferenceConfig:
     Where images are made smaller only what lies around a tile grows, as what is read has to fit
     into memory at its own size.
     """
-    tile = max(SMALLEST_TILE, round(config.tile / max(magnify, 1)))
-    blend, halo = (min(round(margin / magnify), tile) for margin in (config.blend, config.halo))
-    return config.model_copy(update={"tile": tile, "blend": blend, "halo": halo})
+    halo, blend = round(config.halo / magnify), round(config.blend / magnify)
+    tile = max(SMALLEST_TILE, round(config.tile / max(magnify, 1)), halo)
+    return config.model_copy(update={"tile": tile, "blend": min(blend, tile), "halo": halo})
 
 
 def _are_channels(channels: Sequence[int], count: int) -> bool:

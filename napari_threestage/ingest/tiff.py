@@ -18,6 +18,7 @@ import numpy as np
 from napari_threestage import zarr_arrays
 from napari_threestage.errors import ImageFileError
 from napari_threestage.ingest.stored import DAMAGED, Stored, check_bomb
+from napari_threestage.lengths import unit_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,24 +29,6 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 """Endings of the files that `read_tiff` reads."""
 
 MOST_PIECE = 2**26  # bytes; a TIFF whose strips are larger is read at once
-
-_UNITS = {
-    "nanometer": ("nm", "nanometre"),
-    "micrometer": ("um", "\u00b5m", "\u03bcm", "\\u00b5m", "micron", "microns", "micrometre"),
-    "millimeter": ("mm", "millimetre"),
-    "centimeter": ("cm", "centimetre"),
-    "meter": ("m", "metre"),
-    "picometer": ("pm",),
-    "angstrom": ("\u00e5", "a\u030a"),
-    "inch": ("in", "inches", '"'),
-    "nanosecond": ("ns",),
-    "microsecond": ("us", "\u00b5s", "\u03bcs"),
-    "millisecond": ("ms", "msec"),
-    "second": ("s", "sec", "seconds"),
-    "minute": ("min", "minutes"),
-    "hour": ("h", "hours"),
-}
-_UNIT_NAMES = {text: name for name, texts in _UNITS.items() for text in (name, *texts)}
 
 
 class _OneFile(io.BufferedReader):
@@ -275,6 +258,6 @@ def _add_length(stored: Stored, axis: str, size: Any, unit: Any) -> None:
         return
     if math.isfinite(number) and number > 0:
         stored.scale[axis] = number
-        name = _UNIT_NAMES.get(str(unit).strip().lower())
+        name = unit_name(unit)
         if name:
             stored.unit[axis] = name

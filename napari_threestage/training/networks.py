@@ -9,6 +9,7 @@ need, so any network in this form gets ĝ and g̃ for free.
 from __future__ import annotations
 
 import copy
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -145,7 +146,8 @@ class BlockNetwork(nn.Module):
 
     def _set_zoom(self, zoom: float) -> None:
         self.zoom = zoom
-        self._ratio = zoom.as_integer_ratio()  # whole numbers, which exporters can follow
+        # Whole numbers, which exporters can follow, and no side is a pixel short by rounding.
+        self._ratio = Fraction(zoom).limit_denominator(1000).as_integer_ratio()
 
     def magnified(self, factor: float) -> BlockNetwork:
         """Return a network of the same weights that sees images so many times as large."""
@@ -166,10 +168,13 @@ class BlockNetwork(nn.Module):
         """Bring logits to (H, W) of the input, in float32 for the losses."""
         height, width = seen = self._seen(size)
         whole = (height + -height % self.multiple, width + -width % self.multiple)
-        if whole == seen:
+        if whole == seen and (self.zoom == 1 or not self.align_corners):
             return self._resize(logits, size)
         enlarged = self._resize(logits, whole)[..., :height, :width]
-        return enlarged if self.zoom == 1 else self._resize(enlarged, size)
+        if self.zoom == 1:
+            return enlarged
+        # Pixels are areas, as in `enlarge`, or the mask would be stretched.
+        return F.interpolate(enlarged, size, mode="bilinear", align_corners=False)
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         return F.interpolate(

@@ -16,6 +16,7 @@ from napari_threestage.export_choice import (
     format_of,
 )
 from napari_threestage.export_report import say_applied
+from napari_threestage.segmenter_info import MOST_MAGNIFIED
 from napari_threestage.widgets.apply_layer import LayerTask
 from napari_threestage.widgets.apply_model import ModelChoice
 from napari_threestage.widgets.apply_target import FileChoice, LayerChoice
@@ -24,7 +25,7 @@ from napari_threestage.widgets.command_box import CommandBox, Turns
 from napari_threestage.widgets.controls import SPACE, column, note
 from napari_threestage.widgets.drops import dropped_paths
 from napari_threestage.widgets.export_masks_box import ask_folder, mask_format_box
-from napari_threestage.widgets.fields import choice_box
+from napari_threestage.widgets.fields import NumberBox, choice_box
 from napari_threestage.widgets.form_rows import PathField, form
 from napari_threestage.widgets.listening import listen
 from napari_threestage.widgets.result_layers import add_found
@@ -91,6 +92,7 @@ class ApplyBox(QWidget):
         self._format = mask_format_box("apply_format")
         self._readers = note()
         self._folder = PathField("apply_output", "The folder for the masks", ask_folder)
+        self._magnify = _factor_box()
         self._switches = {
             name: _switch(f"apply_{name}", *words) for name, words in SWITCHES.items()
         }
@@ -108,6 +110,7 @@ class ApplyBox(QWidget):
             ("Apply to", self._to),
             self.layer,
             ("Images", self.files),
+            ("Magnify", self._magnify),
             ("Format", self._format),
         )
         self._where = QWidget()
@@ -183,14 +186,23 @@ class ApplyBox(QWidget):
         folder = self._target = self._folder.path
         if folder is not None:
             key = str(self._format.currentData())
-            choice = ApplyChoice(model, self.files.paths, folder, key, switches=self._switched())
+            choice = ApplyChoice(
+                model,
+                self.files.paths,
+                folder,
+                key,
+                switches=self._switched(),
+                magnify=self._magnify.value(),
+            )
             self._process = self.box.run(choice.arguments())
 
     def _apply_to_layer(self, model: Model) -> None:
         source, path = self.layer.source, self.which.path
         if source is None or path is None:
             return
-        task = self._task = LayerTask(model, path, source, self.layer.axes, self._switched())
+        task = self._task = LayerTask(
+            model, path, source, self.layer.axes, self._switched(), self._magnify.value()
+        )
         self.box.prepare("Handing over …", task.stop)
         self._do(task, task.make, lambda arguments: self._made(task, arguments))
 
@@ -231,7 +243,8 @@ class ApplyBox(QWidget):
     def _found(self, task: LayerTask, found: Found) -> None:
         if self._task is task:
             add_found(self._bench.viewer, found, task.name, task.place)
-            self.box.done("info", f"Added the layer “{task.name}”.", "Its labels are the classes.")
+            more = task.hint or "Its labels are the classes."
+            self.box.done("info", f"Added the layer “{task.name}”.", more)
             self._forget()
 
     def _forget(self) -> None:
@@ -271,6 +284,18 @@ def _switch(name: str, text: str, tooltip: str) -> QCheckBox:
     made.setObjectName(name)
     made.setToolTip(tooltip)
     made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return made
+
+
+def _factor_box() -> NumberBox:
+    made = NumberBox()
+    made.setObjectName("apply_magnify")
+    made.setRange(1 / MOST_MAGNIFIED, MOST_MAGNIFIED)
+    made.setValue(1)
+    made.setToolTip(
+        "Show images to the segmenter so many times as large: 2 where structures are half as large "
+        "as in the images that it has learned from"
+    )
     return made
 
 

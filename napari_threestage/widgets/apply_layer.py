@@ -13,6 +13,7 @@ import psutil
 
 from napari_threestage.errors import ImageFileError, Stopped
 from napari_threestage.export_choice import ApplyChoice, Model, Switches
+from napari_threestage.export_report import say_pixels
 from napari_threestage.layer_file import layer_problem, read_map, read_mask, write_layer
 from napari_threestage.model_file import channel_problem, read_model_file
 from napari_threestage.widgets.result_layers import Found
@@ -34,6 +35,10 @@ class LayerTask:
         The file of the segmenter.
     axes
         Of the layer.
+    magnify
+        The segmenter sees it so many times as large.
+    hint
+        What the command said of its pixels.
     """
 
     model: Model
@@ -41,12 +46,14 @@ class LayerTask:
     source: LayerSource
     axes: str
     switches: Switches
+    magnify: float = 1.0
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
     _folder: TemporaryDirectory[str] | None = field(default=None, init=False)
     _info: SegmenterInfo | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # Now, for the layer may be moved or renamed while the command works.
+        self.hint = ""
         self.name = f"{self.source.name} – {self.model.title}"
         self.place = self.source.place(self.axes)
         self._pixels = None if self.source.path else self.source.pixels(self.axes)
@@ -83,6 +90,7 @@ class LayerTask:
             output=folder / "masks",
             axes="" if self._pixels is None else self._pixels.file_axes,
             switches=self.switches,
+            magnify=self.magnify,
         )
         return choice.arguments()
 
@@ -107,6 +115,7 @@ class LayerTask:
         if not report["files"] or self._info is None:
             reasons = " ".join(str(reason) for _, reason in report.get("failed", ()))
             raise ImageFileError(f"{self.source.name} could not be segmented. {reasons}")
+        self.hint = say_pixels(report)
         shape = self.source.mask_shape if self._pixels is None else self._pixels.mask_shape
         mask = read_mask(Path(report["files"][0]), shape, self.axes)
         sure = report.get("confidence") or []

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from cli_helpers import MIXED, call
 
 from napari_threestage import store
-from napari_threestage.inference.to_zarr import digest_of
 from napari_threestage.project import Project
 from napari_threestage.runs import find_run
 
@@ -28,9 +28,9 @@ EXPORT = ("--format", "safetensors", "--output")
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
-    """A project with a run whose images say how large their pixels are."""
-    path = shutil.copytree(trained, tmp_path_factory.mktemp("measured") / "project")
+def measured(tmp_path_factory: pytest.TempPathFactory, imported: Path) -> Path:
+    """A project with a run, whose images say how large their pixels are."""
+    path = shutil.copytree(imported, tmp_path_factory.mktemp("measured") / "project")
     for file in path.glob("images/*/zarr.json"):
         content = json.loads(file.read_text())
         [multiscale] = content["attributes"]["ome"]["multiscales"]
@@ -45,6 +45,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
                 for name, size in zip(names, change["scale"], strict=True)
             ]
         file.write_text(json.dumps(content))
+    result = call("run", path, *MIXED)
+    assert result.code == 0, result.err
     return path
 
 
@@ -124,16 +126,19 @@ def test_other_sizes_of_pixels_are_told(
     result = threestage(*call)
     assert result.code == 0
     text = " ".join(result.out.split())
-    assert (
-        "Pixels are not as large as in the training: coarse.tif 2 times, fine.tif 0.5 times. "
-        "If masks are poor, try --magnify auto." in text
-    )
+    sizes = "Pixels are larger or smaller than in the training: coarse.tif 2 times"
+    assert f"{sizes}, fine.tif 0.5 times. If masks are poor, try --magnify auto." in text
     found = threestage(*call, "--json").document["other_pixels"]
     assert dict(found) == pytest.approx({"coarse.tif": 2, "fine.tif": 0.5}, rel=1e-3)
     (images / "silent.tif").unlink()
     text = " ".join(threestage(*call, "--magnify", "auto").out.split())
     assert "Magnified coarse.tif 2 times, fine.tif 0.5 times." in text
-    assert "Pixels are not" not in text
+    assert "Pixels are" not in text
+    (images / "fine.tif").unlink()
+    (images / "same.tif").unlink()
+    text = " ".join(threestage(*call, "--magnify", "0.5").out.split())
+    assert f"Magnified coarse.tif 0.5 times. {sizes}. Check --magnify." in text
+    assert "Pixels are" not in threestage(*call, "--magnify", "1").out
 
 
 @pytest.mark.parametrize("model", ["project", "file"])
@@ -212,13 +217,16 @@ def test_a_cluster_magnifies_each_image_too(
 
 
 def test_an_adapted_segmenter_keeps_its_factor(
-    threestage: Command, trained: Path, images: Path, tmp_path: Path
+    threestage: Command, measured: Path, images: Path, tmp_path: Path
 ) -> None:
-    adapt = ("adapt", trained, "--images", images, "--output")
-    for name, more in (("plain", ()), ("magnified", ("--magnify", "2"))):
-        assert threestage(*adapt, tmp_path / f"{name}.safetensors", *more).code == 0
-    files = [tmp_path / f"{name}.safetensors" for name in ("plain", "magnified")]
-    assert digest_of(files[0]) != digest_of(files[1])
-    call = ("predict", files[1], "--images", images / "same.tif", "--json", "--output", tmp_path)
-    assert threestage(*call).document["magnified"] == [["same.tif", 2]]
+    adapt = ("adapt", measured, "--images", images, "--output")
+    file = tmp_path / "magnified.safetensors"
+    assert threestage(*adapt, file, "--magnify", "2").code == 0
+    call = ("predict", file, "--images", images / "coarse.tif", "--json", "--output", tmp_path)
+    found = threestage(*call).document
+    assert (found["magnified"], found["other_pixels"]) == ([["coarse.tif", 2]], [])
     assert threestage(*call, "--magnify", "1").document["magnified"] == []
+    # It knows the pixels of its training, too.
+    assert threestage(*call, "--magnify", "auto").document["magnified"] == [["coarse.tif", 2]]
+    sentence = threestage(*adapt, tmp_path / "auto.safetensors", "--magnify", "auto").sentence
+    assert "adapted at one magnification" in sentence

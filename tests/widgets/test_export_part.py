@@ -18,6 +18,7 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QLabel,
     QLineEdit,
     QProgressBar,
@@ -86,6 +87,7 @@ else:
         if name == "files" or "--confidence" in arguments:
             report[name] = [str(output / f"{name}.tif")]
             tifffile.imwrite(report[name][0], values, photometric="minisblack")
+    report["other_pixels"] = behaviour.get("other_pixels", [])
     print(json.dumps(report | {"failed": behaviour.get("failed", [])}))
     sys.exit(bool(behaviour.get("failed")))
 """
@@ -456,6 +458,34 @@ def test_a_layer_gets_a_mask_in_its_place(exporter: Exporter, program: StandIn) 
     np.testing.assert_array_equal(layer.data, before)
     assert exporter.person.bench.layers.truth.data.max() == 2  # as it was
     assert not Path(program.after("--images")).exists()
+
+
+def test_a_layer_is_magnified_and_what_its_pixels_are_is_told(
+    exporter: Exporter, program: StandIn
+) -> None:
+    program.be(other_pixels=[["layer.npy", 2.0]])
+    exporter.viewer.add_image(np.zeros((40, 50), np.uint8), name="cells")
+    exporter.part.apply.layer.sync()
+    exporter.click("apply_start")
+    exporter.wait(exporter.part.apply.box)
+    assert "--magnify" not in program.typed
+    assert exporter.part.apply.box.banner.text == (
+        "Added the layer “cells – stage 2”.\nPixels are not as large as in the training: "
+        "2 times in layer.npy. If masks are poor, set Magnify to that."
+    )
+    program.be()
+    factor = exporter.scroll_to("apply_magnify", QDoubleSpinBox)
+    factor.setFocus()
+    factor.selectAll()
+    exporter.person.qtbot.keyClicks(factor, "2.5")
+    exporter.click("apply_start")
+    exporter.wait(exporter.part.apply.box)
+    assert program.after("--magnify") == "2.5"
+    exporter.person.qtbot.keyClick(factor, Qt.Key.Key_Up)
+    assert factor.value() == 2.6
+    factor.selectAll()
+    exporter.person.qtbot.keyClicks(factor, "90\t")
+    assert factor.value() == 2.6  # not beyond what can be done
 
 
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")

@@ -86,3 +86,13 @@ def project(tmp_path: Path, imported: Path) -> Path:
 def finished(tmp_path: Path, trained: Path) -> Path:
     """A project with a finished run, for this test alone."""
     return shutil.copytree(trained, tmp_path / "finished")
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """Two workers in threads of this process."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address

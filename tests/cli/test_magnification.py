@@ -16,7 +16,7 @@ from napari_threestage.project import Project
 from napari_threestage.runs import find_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from cli_helpers import Result
@@ -181,15 +181,6 @@ def test_another_factor_is_another_result(
     mask = np.asarray(store.read_ome_zarr(tmp_path / "out" / "coarse.ome.zarr").data[...])
     threestage(*call[:4], "--output", tmp_path / "tiff", "--magnify", "auto")
     np.testing.assert_array_equal(mask, tifffile.imread(tmp_path / "tiff" / "coarse.tif") + 1)
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.mark.filterwarnings("ignore")

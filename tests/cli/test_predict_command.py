@@ -19,7 +19,7 @@ from napari_threestage.project import Project
 from napari_threestage.runs import find_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from cli_helpers import Child, Result
@@ -388,16 +388,6 @@ def test_an_output_that_is_a_file_is_told(
 ) -> None:
     result = threestage("predict", trained, "--images", large, "--output", large)
     assert "is no folder" in result.sentence
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """Two workers in threads of this process."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from inference_helpers import describe
 
-from napari_threestage.config import InferenceConfig, NetworkConfig
+from napari_threestage.config import NetworkConfig
 from napari_threestage.errors import ConfigError, ImageFileError
 from napari_threestage.inference.adapting import LEAST, SIDE, adapted, draw_windows, some_of
 from napari_threestage.inference.segmenter import Segmenter
-from napari_threestage.segmenter_info import FORMAT, Card, SegmenterInfo
+from napari_threestage.segmenter_info import FORMAT, Card
 from napari_threestage.store import ImageArray
 from napari_threestage.training.batch_norm import live_batch_norms
 from napari_threestage.training.networks import build_network
@@ -28,17 +29,7 @@ def make(decoder: str = "pyramid", backbone: str = "compact") -> Segmenter:
     config = NetworkConfig.model_validate(
         {"backbone": backbone, "weights": "none", "decoder": decoder, "decoder_channels": 8}
     )
-    info = SegmenterInfo(
-        classes=[{"name": name, "color": [9, 9, 9]} for name in "abc"],
-        channels=None,
-        n_channels=1,
-        normalisation="range",
-        network=config.model_dump(mode="json"),
-        inference=InferenceConfig().model_dump(mode="json"),
-        stage=3,
-        run="a-run",
-    )
-    return Segmenter(build_network(config, 1, 3), info, torch.device("cpu"))
+    return Segmenter(build_network(config, 1, 3), describe(config), torch.device("cpu"))
 
 
 def windows_of(segmenter: Segmenter, images: np.ndarray) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from inference_helpers import describe
 
 from napari_threestage.config import InferenceConfig, NetworkConfig
 from napari_threestage.errors import ConfigError, ImageFileError
@@ -24,7 +25,7 @@ from napari_threestage.inference.magnifying import (
 )
 from napari_threestage.inference.segmenter import Segmenter, load_segmenter, seen_tiles
 from napari_threestage.pixel_size import PixelSize
-from napari_threestage.segmenter_info import Card, SegmenterInfo, read_info
+from napari_threestage.segmenter_info import Card, read_info
 from napari_threestage.store import ImageArray
 from napari_threestage.training.networks import BlockNetwork, build_network
 
@@ -35,16 +36,6 @@ BASE = {"backbone": "compact", "weights": "none", "decoder": "pyramid", "decoder
 def make(**network: Any) -> Segmenter:
     torch.manual_seed(1)
     config = NetworkConfig.model_validate(BASE | network)
-    info = SegmenterInfo(
-        classes=[{"name": name, "color": [9, 9, 9]} for name in "abc"],
-        channels=None,
-        n_channels=1,
-        normalisation="range",
-        network=config.model_dump(mode="json"),
-        inference=InferenceConfig().model_dump(mode="json"),
-        stage=3,
-        run="a-run",
-    )
     built = build_network(config, 1, 3)
     with torch.no_grad():
         built.train()(torch.rand(4, 1, 64, 64))  # statistics that are not the default
@@ -52,7 +43,7 @@ def make(**network: Any) -> Segmenter:
         classify.weight.mul_(30)  # so that pixels differ, and no class wins them all
         logits = built.eval()(torch.from_numpy(smooth(64, 64))[None, None] / 255)
         classify.bias.sub_(logits.mean((0, 2, 3)))
-    return Segmenter(built, info, CPU)
+    return Segmenter(built, describe(config), CPU)
 
 
 def smooth(*shape: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -97,7 +97,7 @@ class Segmenter:
         fold: Callable[[], BlockNetwork] | None = None,
     ) -> None:
         self.network = network.to(device).eval()
-        self._fold = fold or cache(lambda: folded(self.network))
+        self._fold = fold or cache(partial(folded, self.network))
         self.info = info
         self.device = device
         self.inference = InferenceConfig.model_validate(info.inference)

@@ -116,6 +116,7 @@ class BlockNetwork(nn.Module):
         self.align_corners = align_corners
         self.multiple = multiple
         self._set_zoom(zoom)
+        self._by_areas = False
         self.recompute = False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
@@ -153,6 +154,9 @@ class BlockNetwork(nn.Module):
         """Return a network of the same weights that sees images so many times as large."""
         other = copy.copy(self)
         other._set_zoom(self.zoom * factor)
+        # `enlarge` takes pixels for areas.  A network that aligns corners has learned to live with
+        # its own zoom, but another one would stretch the mask.
+        other._by_areas = self.align_corners and factor != 1
         if other.zoom != 1 and other.multiple == 1:
             other.multiple = LARGEST_STRIDE
         return other
@@ -168,13 +172,12 @@ class BlockNetwork(nn.Module):
         """Bring logits to (H, W) of the input, in float32 for the losses."""
         height, width = seen = self._seen(size)
         whole = (height + -height % self.multiple, width + -width % self.multiple)
-        if whole == seen and (self.zoom == 1 or not self.align_corners):
+        if whole == seen and not self._by_areas:
             return self._resize(logits, size)
         enlarged = self._resize(logits, whole)[..., :height, :width]
-        if self.zoom == 1:
-            return enlarged
-        # Pixels are areas, as in `enlarge`, or the mask would be stretched.
-        return F.interpolate(enlarged, size, mode="bilinear", align_corners=False)
+        if self._by_areas:
+            return F.interpolate(enlarged, size, mode="bilinear", align_corners=False)
+        return enlarged if self.zoom == 1 else self._resize(enlarged, size)
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         return F.interpolate(

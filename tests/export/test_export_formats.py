@@ -29,7 +29,7 @@ from napari_threestage.export.verify import prove
 from napari_threestage.inference.segmenter import load_segmenter
 from napari_threestage.project import Project
 from napari_threestage.runs import find_run
-from napari_threestage.segmenter_info import read_info
+from napari_threestage.segmenter_info import FORMAT, read_info
 
 if TYPE_CHECKING:
     from napari_threestage.segmenter_info import SegmenterInfo
@@ -85,7 +85,8 @@ def test_every_format_carries_the_description(exported: Exported, format_: str) 
     assert all(len(entry["color"]) == 3 for entry in info.classes)
     assert (info.channels, info.n_channels, info.normalisation) == (None, 3, "auto")
     assert (info.inference["tile"], info.inference["halo"]) == (128, 32)
-    assert (info.stage, info.format) == (1, 3)
+    assert (info.stage, info.format) == (1, FORMAT)
+    assert info.pixel == pytest.approx([0.5e-6, 0.25e-6])
     assert (card.name, card.licence) == ("Cells / µ", "CC-BY-4.0")
     assert card.authors == ("A. Person", "Ö. Other")
     assert "Three-Stage Self-Training" in card.citation[0]["text"]

@@ -236,7 +236,8 @@ def test_a_model_file_predicts_as_its_project_does(
     assert made.document == {
         "files": [str(one / "picture100.tif")],
         "confidence": [str(one / "picture100_confidence.tif")],
-        **{key: [] for key in ("probabilities", "statistics", "kept", "stale", "failed")},
+        **{key: [] for key in ("probabilities", "statistics", "kept", "stale")},
+        **{key: [] for key in ("magnified", "other_pixels", "failed")},
     }
     model = latest(trained).model_path(3)
     shown = threestage("predict", model, *images, "--output", other, "--confidence")

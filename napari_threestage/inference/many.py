@@ -64,6 +64,9 @@ def completed(outcome: Outcome, masks: MaskFolder, order: Order, names: Iterable
     outcome.stale += _stale_files(order, names)
     # Such as the COCO file of all masks, which is written at the end.
     outcome.files += [file for file in masks.files if file not in outcome.files]
+    failed = {name for name, _ in outcome.failed}
+    for some in (outcome.magnified, outcome.other_pixels):  # of images that have a mask
+        some[:] = [one for one in some if one[0] not in failed]
     return outcome
 
 

@@ -83,7 +83,10 @@ def test_images_are_magnified_by_a_factor(
     call = ("predict", trained, "--images", images, "--json", "--output")
     plain = threestage(*call, tmp_path / "plain").document
     assert (plain["magnified"], plain["other_pixels"]) == ([], [])  # nothing is known of training
+    tifffile.imwrite(images / "pair.tif", np.zeros((2, 70, 90), np.uint8), metadata={"axes": "CYX"})
     found = threestage(*call, tmp_path / "found", "--magnify", "2").document
+    assert [name for name, _ in found["failed"]] == ["pair.tif"]  # two channels, without a mask
+    (images / "pair.tif").unlink()
     assert found["magnified"] == [
         [f"{name}.tif", 2] for name in ("coarse", "fine", "same", "silent")
     ]

@@ -54,6 +54,12 @@ def images_of_run(project: Project, run: Run) -> list[ImageArray]:
     return found
 
 
+def pixel_of_run(project: Project, run: Run) -> list[float] | None:
+    """Return the sides of a pixel of the images in metres, y and x, if they all say the same."""
+    size = pixel_size(*agreed(images_of_run(project, run)))
+    return None if size is None else [*size]
+
+
 def agreed(images: Sequence[ImageArray]) -> tuple[dict[str, float], dict[str, str]]:
     """Return size and unit of a pixel along y and x, where they are the same for all images."""
     if not images or not all(_alike(images[0], one) for one in images):

@@ -60,8 +60,13 @@ def spread(values: Mapping[Any, float]) -> Spread | None:
     if n == 1:
         return Spread(mean, None, None, None, each)
     sd = float(sample.std(ddof=1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / n**0.5
+    half = _half(sd / n**0.5, n - 1)
     return Spread(mean, sd, mean - half, mean + half, each)
+
+
+def _half(error: float, freedom: float) -> float:
+    """Return half the interval of a mean with that standard error."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
 
 
 def difference(values: BySeed, others: BySeed) -> Spread | None:
@@ -175,7 +180,7 @@ def over_data_sets(values: Mapping[str, BySeed]) -> Spread:
     if variance == 0:
         return Spread(mean, None, mean, mean, each)
     freedom = variance**2 / float((shares**2 / weights).sum())
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * variance**0.5
+    half = _half(variance**0.5, freedom)
     return Spread(mean, None, mean - half, mean + half, each)
 
 

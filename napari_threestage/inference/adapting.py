@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SIDE = 128  # of the windows that are looked at, at most; smaller ones hold much padding
 LEAST = 64  # to which the borders of smaller images go on, or maps would be of one place
-MOST_BYTES = 2**28  # of all windows, where the network sees images made smaller
+MOST_BYTES = 2**28  # of all windows; those of many channels or of images made smaller are large
 BATCH = 8  # windows whose mean and variance are taken together
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ def draw_windows(
     """
     planes = [*segmenter.planes(image)]
     side, least = (round(length / segmenter.info.magnify) for length in (SIDE, LEAST))
-    most = MOST_BYTES // (side**2 * segmenter.info.n_channels)
+    most = max(1, MOST_BYTES // (side**2 * segmenter.info.n_channels))
     count = -(-min(STATISTICS_CROPS, most) // n_images)
     drawn = (planes[rng.integers(len(planes))] for _ in range(count))
     return np.stack([_window(plane, side, least, rng) for plane in drawn])

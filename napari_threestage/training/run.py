@@ -30,7 +30,7 @@ from napari_threestage.events import (
 )
 from napari_threestage.inference.device import choose_device, describe_device
 from napari_threestage.inference.segmenter import Segmenter, load_segmenter
-from napari_threestage.pixel_size import agreed, images_of_run, pixel_size
+from napari_threestage.pixel_size import pixel_of_run
 from napari_threestage.project import content_hash
 from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import crops_per_step, stage_table
@@ -304,14 +304,9 @@ class _Execution:
             inference=self.config.inference.model_dump(mode="json"),
             stage=spec.number,
             run=self.run.id,
-            pixel=self._pixel(),
+            pixel=pixel_of_run(self.project, self.run),
         )
         return Segmenter(network, info, self.device)
-
-    def _pixel(self) -> list[float] | None:
-        """Return the sides of a pixel of the images, if they all say the same."""
-        size = pixel_size(*agreed(images_of_run(self.project, self.run)))
-        return None if size is None else [*size]
 
     def _check_inputs(self) -> None:
         """Refuse to go on without an image; runs of older versions also with other labels."""

@@ -197,6 +197,14 @@ def test_windows_made_smaller_fit_into_memory() -> None:
     assert found.shape == (256, 1, 1024, 1024)
 
 
+def test_of_very_many_channels_there_is_a_window_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("napari_threestage.inference.adapting.MOST_BYTES", 1)
+    image = ImageArray(smooth(64, 64), "yx")
+    assert len(draw_windows(make(), image, 1, np.random.default_rng(0))) == 1
+
+
 def sized(y: float | None, x: float | None = None) -> ImageArray:
     scale = {} if y is None else {"y": y, "x": x or y}
     return ImageArray(smooth(64, 64), "yx", scale, dict.fromkeys(scale, "micrometer"))

@@ -46,7 +46,7 @@ _QUICK: dict[str, Any] = {
         "cutmix": 0.5,
         "labelled": (1.0, 0.0),
     },
-    "loss": {"consistency": 1.0, "pseudo": 0.5, "threshold": 0.9, "dice": 0.5},
+    "loss": {"consistency": 1.0, "pseudo": 0.5, "threshold": 0.9, "dice": 0.5, "crf": 0.1},
     "optimiser": {
         "name": "adamw",
         "learning_rate": 2e-3,  # its steps are few; see "Ten switches at once" in docs/quick.md

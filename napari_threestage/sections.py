@@ -188,6 +188,12 @@ class LossConfig(Section):
     )
     ramp_up: float = Field(0.0, ge=0, le=1, description="share of the steps in which λ1 grows")
     dice: float = Field(0.0, ge=0, description="weight of a Dice term added to L_seg")
+    crf: float = Field(
+        0.0,
+        ge=0,
+        description="weight of a dense CRF in L_seg where images are labelled in part: pixels "
+        "without a label become what neighbours are that look alike",
+    )
     class_weights: float = Field(
         0.0, ge=0, le=1, description="power of the inverse class frequency in L_seg"
     )

@@ -83,7 +83,8 @@ def test_the_stages_of_the_paper_share_more_and_start_anew(name: str) -> None:
 @every_paper
 def test_nothing_beyond_the_paper_is_on(config: Config) -> None:
     loss, augment, data, teacher = config.loss, config.augment, config.data, config.teacher
-    assert loss.threshold == loss.ramp_up == loss.dice == loss.class_weights == 0
+    assert loss.threshold == loss.ramp_up == loss.dice == loss.crf == 0
+    assert loss.class_weights == 0
     assert augment.cutmix == 0
     assert augment.labelled == (0.0,)
     assert data.class_focus == 0

@@ -146,6 +146,7 @@ _PAPER_STYLE = {
     "loss.pseudo_threshold": 0.0,
     "loss.ramp_up": 0.0,
     "loss.dice": 0.0,
+    "loss.crf": 0.0,
     "loss.class_weights": 0.0,
     "loss.consistency": 0.5,
     "loss.pseudo": 0.5,

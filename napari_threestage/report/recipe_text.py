@@ -76,7 +76,10 @@ def _segmentation(config: Config) -> str:
         text += (
             f" (classes weighted by their inverse frequency to the power {loss.class_weights:g})"
         )
-    return text + (f" plus {loss.dice:g} times a Dice loss" if loss.dice else "")
+    more = [f"{loss.dice:g} times a Dice loss"] if loss.dice else []
+    if loss.crf:
+        more.append(f"{loss.crf:g} times a gated CRF loss where images were labelled in part")
+    return " plus ".join([text, *more])
 
 
 def _consistency(config: Config) -> str:

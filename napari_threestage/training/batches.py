@@ -104,7 +104,7 @@ class CropSampler:
         self._drawn = [i for i in wanted if samples[i].truth is not None or not labelled]
         truths = {i: samples[i].truth if labelled else None for i in self._drawn}
         self._places = {i: _class_places(truth) for i, truth in truths.items()}
-        self._dense = {i: _is_dense(truth) for i, truth in truths.items()}
+        self._sparse = {i: is_sparse(truth) for i, truth in truths.items()}
         self._orders: dict[int, list[int]] = {}
 
     def windows(self, step: int, size: int, generator: torch.Generator) -> Windows:
@@ -144,7 +144,7 @@ class CropSampler:
         height, width = self.samples[index].image.shape[1:]
         position = torch.rand(2, generator=generator)
         classes = self._places[index]
-        focused = _uniform(generator) < self.config.class_focus or not self._dense[index]
+        focused = _uniform(generator) < self.config.class_focus or self._sparse[index]
         pixel: Tensor | None = None
         if focused and classes:
             pixels = classes[int(_uniform(generator) * len(classes))]
@@ -179,8 +179,9 @@ def _class_places(truth: Tensor | None) -> list[Tensor]:
     return places
 
 
-def _is_dense(truth: Tensor | None) -> bool:
-    return truth is not None and float((truth != IGNORE).float().mean()) > DENSE
+def is_sparse(truth: Tensor | None) -> bool:
+    """Whether a plane (H, W) has labels, but on parts of it only."""
+    return truth is not None and float((truth != IGNORE).float().mean()) <= DENSE
 
 
 def _uniform(generator: torch.Generator) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_threestage.training.crf import crf_loss
 from napari_threestage.training.losses import (
     IGNORE,
     consistency_ramp,
@@ -34,15 +35,22 @@ class Objective:
         The recipe.
     class_weight
         (K,) float32, weights of the classes in L_seg; None: all alike.
+    sparse
+        Whether some labelled image has but parts of it labelled.
     workers
         The processes that share the crops of a step.
     """
 
     def __init__(
-        self, spec: StageSpec, config: Config, class_weight: Tensor | None, workers: Workers
+        self,
+        spec: StageSpec,
+        config: Config,
+        class_weight: Tensor | None,
+        sparse: bool,
+        workers: Workers,
     ) -> None:
         self._spec, self._loss, self._workers = spec, config.loss, workers
-        self._class_weight = class_weight
+        self._class_weight, self._sparse = class_weight, sparse
 
     def __call__(
         self,
@@ -73,11 +81,7 @@ class Objective:
             In how many the step is made.
         """
         loss, n = self._loss, part.n_labelled
-        losses = {
-            "segmentation": masked_cross_entropy(
-                logits[:n], part.truth[:n], class_weight=self._class_weight, count=counts.truth
-            )
-        }
+        losses = {"segmentation": self._segmentation(part, logits[:n], counts)}
         total = losses["segmentation"]
         if self._spec.self_training and loss.consistency:
             losses["consistency"] = self._consistency(part, logits, counts)
@@ -115,6 +119,18 @@ class Objective:
         """Whether pseudo-masks are labels of f, as in plain self-training."""
         loss, known = self._loss, self._spec.pseudo_masks_from is not None
         return known and loss.pseudo > 0 and loss.pseudo_on == "segmenter"
+
+    def _segmentation(self, part: Targets, logits: Tensor, counts: Counts) -> Tensor:
+        """L_seg (eq. 2) of labelled crops, but for the Dice term."""
+        n, weight = len(logits), self._loss.crf
+        truth = part.truth[:n]
+        found = masked_cross_entropy(
+            logits, truth, class_weight=self._class_weight, count=counts.truth
+        )
+        if weight and self._sparse:
+            crf = crf_loss(logits, part.images[:n], truth == IGNORE, part.shown[:n])
+            found = found + weight * crf / counts.shown.clamp(min=1)
+        return found
 
     def _consistency(self, part: Targets, logits: Tensor, counts: Counts) -> Tensor:
         """L_con (eq. 1)."""

@@ -33,6 +33,8 @@ class Targets:
         (B, C, H, W), the first `n_labelled` of them of the labelled sub-batch.
     truth, teacher, pseudo
         (B, H, W) uint8, `IGNORE` where a pixel does not count; `truth` does for labelled crops.
+    shown
+        (B, H, W) bool: pixels of images, not padding, from outside the frame or under a Cutout box.
     confident
         (B, H, W) float, 1 where the teacher is sure; or the share that every pixel counts by.
     weak
@@ -47,6 +49,7 @@ class Targets:
     confident: Tensor
     pseudo: Tensor
     weak: Tensor
+    shown: Tensor
     n_labelled: int
     soft: Tensor | None = None
 
@@ -70,6 +73,7 @@ class Targets:
             self.confident[index],
             self.pseudo[index],
             self.weak[index],
+            self.shown[index],
             n_labelled,
             None if self.soft is None else self.soft[index],
         )
@@ -82,6 +86,7 @@ class Counts:
     truth: Tensor
     teacher: Tensor
     pseudo: Tensor
+    shown: Tensor
 
 
 @dataclass(frozen=True)
@@ -156,13 +161,14 @@ class TargetMaker:
                 images = self._worst(images, opinion, drawn, step, passes, parts)
             maps += [opinion.label, opinion.sure]
             soft = None if self._config.loss.distance == "hard" else opinion.soft
+        maps.append(batch.inside.byte())
         with record_function("threestage::perturb"):
             return self._perturbed(images, torch.stack(maps, 1), soft, drawn)
 
     def _perturbed(
         self, images: Tensor, maps: Tensor, soft: Tensor | None, drawn: Drawn
     ) -> Targets:
-        """Apply A to images, B to maps (truth, pseudo-mask, and what the teacher says)."""
+        """Apply A to images, B to maps (truth, pseudo-mask, what the teacher says, and inside)."""
         operator, own = drawn.operator, slice(drawn.before, None)
         if len(drawn.views) > len(images):
             views = to_device(drawn.views, self._device)
@@ -173,18 +179,19 @@ class TargetMaker:
         moved = operator.mixed(moved, mask)
         if self._asks:
             self._leave_out(moved[:, 2], drawn)
-        truth, pseudo, *opinion = moved[own].unbind(1)
+        truth, pseudo, *opinion, inside = moved[own].unbind(1)
         label, sure = opinion or (torch.full_like(truth, IGNORE),) * 2
         if soft is not None:
             soft = operator.blended(operator.mixed(operator.moved(soft, 0), mask))[own]
         weak = to_device(torch.arange(len(truth)) >= len(truth) - drawn.n_weak, self._device)
-        n = drawn.n_labelled
+        n, shown = drawn.n_labelled, (inside == 1) & ~operator.under_cutouts()[own]
         truth[n:] = IGNORE
         pseudo = pseudo.masked_fill(weak.view(-1, 1, 1), IGNORE)
         if self._config.loss.pseudo_on == "segmenter":
             pseudo[:n] = IGNORE  # it has their truth
         images = operator.image(images, mask)[own]
-        return Targets(images, truth, label, self._weight(label, sure), pseudo, weak, n, soft)
+        confident = self._weight(label, sure)
+        return Targets(images, truth, label, confident, pseudo, weak, shown, n, soft)
 
     def _leave_out(self, label: Tensor, drawn: Drawn) -> None:
         """Take what does not count in L_con out of the teacher's labels (B, H, W)."""

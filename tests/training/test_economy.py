@@ -33,13 +33,14 @@ EVERYTHING = {"augment.cutmix": 1.0, "loss.threshold": 0.3, "loss.class_weights"
 
 
 def stepped(
-    economy: Economy, changes: dict[str, Any], stage: int, own: int
+    economy: Economy, changes: dict[str, Any], stage: int, own: int, sparse: bool = False
 ) -> tuple[StageTrainer, Any]:
-    trainer = make(changes, stage=stage, own=own)
+    trainer = make(changes, stage=stage, own=own, sparse=sparse)
     trainer.use(economy)
     return trainer, losses_of(trainer.train_step())
 
 
+@pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("stage", [1, 2])
 @pytest.mark.parametrize(
     ("economy", "changes"),
@@ -51,12 +52,12 @@ def stepped(
     ],
 )
 def test_a_step_that_saves_memory_learns_the_same(
-    economy: Economy, changes: dict[str, Any], stage: int
+    economy: Economy, changes: dict[str, Any], stage: int, sparse: bool
 ) -> None:
     branch = 1 if economy.parts > 1 else 2  # g̃ has no batch norm, which sees parts
     own = branch if stage > 1 else 0
-    usual, expected = stepped(Economy(), changes, stage, own)
-    saving, losses = stepped(economy, changes, stage, own)
+    usual, expected = stepped(Economy(), changes, stage, own, sparse)
+    saving, losses = stepped(economy, changes, stage, own, sparse)
     assert losses == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert_same_gradients(gradients(saving.network), gradients(usual.network))
     for ours, theirs in zip(saving.network.buffers(), usual.network.buffers(), strict=True):

@@ -24,6 +24,7 @@ from trainer_helpers import (
 )
 
 from napari_threestage.training import drawing, objective
+from napari_threestage.training.augment import GREY
 from napari_threestage.training.batch_norm import FrozenBatchNorm
 from napari_threestage.training.batches import Sample
 from napari_threestage.training.checkpoint import load_checkpoint, save_checkpoint
@@ -215,6 +216,38 @@ def test_a_dice_term_is_added_to_the_segmentation_loss() -> None:
     added = dice["segmentation"] - plain["segmentation"]
     assert 0 < added < 0.5
     assert dice["consistency"] == plain["consistency"]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_crf_is_in_the_segmentation_loss_of_images_labelled_in_part(stage: int) -> None:
+    plain, crf = (
+        losses_of(make({"loss.crf": w}, stage=stage, sparse=True).train_step()) for w in (0.0, 0.5)
+    )
+    assert crf["segmentation"] > plain["segmentation"] + 0.01
+    assert crf.get("consistency") == plain.get("consistency")
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_crf_changes_nothing_where_all_is_labelled(stage: int) -> None:
+    plain, crf = (make({"loss.crf": w}, stage=stage) for w in (0.0, 0.5))
+    for _ in range(2):
+        assert losses_of(crf.train_step()) == losses_of(plain.train_step())
+
+
+def test_padding_cutout_boxes_and_what_is_outside_the_frame_are_not_shown() -> None:
+    small = [Sample(torch.full((1, 20, 48), 200, dtype=torch.uint8), torch.zeros(20, 48).byte())]
+    changes = {"augment.operations": ("rotate",), "augment.cutouts": 1, "augment.labelled": (1.0,)}
+    trainer = make(changes | {"augment.probability": 1.0}, stage=1, own=0, planes=small)
+    assert trainer._feed is not None
+    assert trainer._planes is not None
+    assert trainer._passes is not None
+    drawn = trainer._feed(0)
+    batch = trainer._planes.cut(drawn.fetched)
+    targets = trainer._make_targets(batch, drawn, 0, trainer._passes, 1)
+    bright = targets.images[:, 0] > 0.7
+    assert 0 < int(targets.shown.sum()) < 20 / 32 * targets.shown.numel()  # without padding
+    assert bool(bright[targets.shown].float().mean() > 0.95)  # edges are blended by the warp
+    assert not bool((targets.shown & (targets.images[:, 0] == GREY)).any())
 
 
 def test_class_weights_are_inverse_shares_of_mean_1_in_the_segmentation_loss_only(

@@ -30,6 +30,7 @@ RECIPE = LIVE | {
     "data.whole_set_batch": 3,
     "data.stage1_batch": 3,
     "loss.dice": 0.5,
+    "loss.crf": 0.3,
     "loss.class_weights": 0.5,
     "loss.threshold": 0.4,
     "optimiser.learning_rate": 1e-3,
@@ -41,10 +42,12 @@ RECIPE = LIVE | {
 
 CASES: list[dict[str, Any]] = [
     {"stage": 1, "changes": RECIPE | {"teacher.statistics": "clean"}, "own": 0},
+    {"stage": 1, "changes": RECIPE | {"augment.cutouts": 2}, "own": 0, "sparse": True},
     {
         "stage": 2,
         "changes": RECIPE | {"augment.cutmix": 1.0, "teacher.statistics": "clean"},
         "own": 2,
+        "sparse": True,
     },
     # One has no labels, g no gradient.
     {"stage": 2, "changes": RECIPE | {"data.labelled_batch": 1, "loss.pseudo": 0.0}, "own": 2},

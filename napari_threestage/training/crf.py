@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REACH = 5  # pixels to each side that count as neighbours
 NEAR = 6.0  # standard deviation of how much nearness counts, in pixels
-CONTRAST = 0.25  # variance of how much likeness counts, as a share of the mean squared difference
+CONTRAST = 0.1  # variance of how much likeness counts, as a share of the mean squared difference
 FAINTEST = 1e-6  # mean squared difference below which there is nothing to tell pixels apart by
 
 

@@ -75,6 +75,14 @@ def test_without_unlabelled_images_there_is_only_a_warning(
     plan.require_ready()
 
 
+def test_pixels_without_a_label_are_something_new_to_learn_from(
+    small_project: Project, add_image: AddImage
+) -> None:
+    strokes = np.where(np.arange(64)[:, np.newaxis] % 8 < 6, 0, FULL)
+    add_image("a", strokes)
+    assert told(plan_run(small_project, CONFIG)) == []
+
+
 @pytest.mark.parametrize(
     ("pixels", "level", "words"),
     [

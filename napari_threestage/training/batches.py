@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from napari_threestage.labels import DENSE
 from napari_threestage.training.losses import IGNORE
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from napari_threestage.config import DataConfig
 
-DENSE = 0.9  # images with a larger labelled share are cropped anywhere
 MOST_PLACES = 10_000  # pixels remembered for each class of an image
 
 

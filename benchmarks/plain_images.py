@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
+from napari_threestage.labels import DENSE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
@@ -23,7 +25,6 @@ IGNORE = 255
 GREY = 128
 # What a label map holds where it comes from outside the frame.
 FILL = {"truth": IGNORE, "pseudo": IGNORE, "target": IGNORE, "inside": 0, "confident": 0}
-DENSE = 0.9
 
 ENHANCERS = {
     "color": ImageEnhance.Color,

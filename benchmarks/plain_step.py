@@ -42,6 +42,7 @@ from plain_images import (
 from torch import Tensor, nn
 
 from napari_threestage.config import for_stage
+from napari_threestage.training.batches import is_sparse
 from napari_threestage.training.losses import consistency_ramp, dice_loss, masked_cross_entropy
 from napari_threestage.training.teacher import decay_at
 
@@ -69,6 +70,8 @@ class PlainTrainer:
     ) -> None:
         if config.loss.class_weights:
             raise ValueError("loss.class_weights is not part of the plain step")
+        if config.loss.crf and any(is_sparse(sample.truth) for sample in samples):
+            raise ValueError("loss.crf is not part of the plain step; label the images whole")
         self.spec, self.config, self.device, self.step = spec, config, device, 0
         self.network = network.to(device)
         self.teacher = copy.deepcopy(network.segmenter).eval().requires_grad_(False)

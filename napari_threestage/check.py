@@ -127,8 +127,8 @@ def plan_run(
             unlabelled.append(record.id)
     names = [entry.name for entry in project.classes]
     pixels = dict(zip(names, (int(count) for count in total[1:]), strict=True))
-    bare = total[0] > (1 - DENSE) * total.sum()
-    problems += _set_problems(project, labelled, unlabelled, bare)
+    partly = total[0] > (1 - DENSE) * total.sum()
+    problems += _set_problems(project, labelled, unlabelled, partly)
     problems += _class_problems(pixels) if labelled else []
     problems += _size_problems(project, labelled + unlabelled, config)
     problems.sort(key=lambda problem: problem.level != "error")
@@ -157,9 +157,9 @@ def _check_image(project: Project, record: ImageRecord) -> None:
 
 
 def _set_problems(
-    project: Project, labelled: list[str], unlabelled: list[str], bare: bool
+    project: Project, labelled: list[str], unlabelled: list[str], partly: bool
 ) -> list[Problem]:
-    """Look at the images as a whole; `bare`: much of the labelled ones has no label."""
+    """Look at all images; `partly`: many pixels of the labelled ones have no label."""
     if not project.images:
         fix = f"threestage import {project.path} --images FOLDER --masks FOLDER"
         return [Problem("error", "The project has no images.", fix, "no images")]
@@ -167,7 +167,7 @@ def _set_problems(
         fix = "Import masks with --masks, or paint some ground truth."
         message = "No image has any ground truth, so there is nothing to learn."
         return [Problem("error", message, fix, "no labels")]
-    if not unlabelled and not bare:
+    if not unlabelled and not partly:
         message = "All images are labelled: the later stages have no new images to learn from."
         fix = "Import images without masks; they are what helps."
         return [Problem("warning", message, fix, "all labelled")]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GROUND_TRUTH = "ground_truth"
 IMPORTED = "imported"
 PAINTED = "painted"
-DENSE = 0.9  # where a larger share of the pixels is labelled, all is, as good as
+DENSE = 0.9  # above this labelled share an image counts as labelled whole
 
 
 @dataclass(frozen=True)

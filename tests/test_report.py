@@ -249,6 +249,12 @@ def test_pictures_have_the_colours_of_the_classes(reported: Any) -> None:
     np.testing.assert_array_equal(shown[3::6, 3::6], colours[mask - 1])
 
 
+@pytest.mark.parametrize(("weight", "partly"), [(0.2, True), (0.2, False), (0, True)])
+def test_a_crf_is_told_where_it_had_something_to_do(weight: float, partly: bool) -> None:
+    text = " ".join(recipe_sentences(load_config("quick", {"loss.crf": weight}), 3, partly))
+    assert ("0.2 times a gated CRF loss" in text) == (weight > 0 and partly)
+
+
 @pytest.mark.parametrize(
     ("changes", "last", "told", "untold"),
     [
@@ -279,7 +285,7 @@ def test_pictures_have_the_colours_of_the_classes(reported: Any) -> None:
 def test_the_recipe_is_told_as_it_is(
     changes: Mapping[str, Any], last: int, told: list[str], untold: list[str]
 ) -> None:
-    text = " ".join(recipe_sentences(load_config("quick", dict(changes)), last))
+    text = " ".join(recipe_sentences(load_config("quick", dict(changes)), last, False))
     assert [one for one in told if one not in text] == []
     assert [one for one in untold if one in text] == []
 

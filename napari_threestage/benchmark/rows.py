@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # They change how fast and how closely watched a training is, not what it learns.
 FREE_SETTINGS = ("threads", "checkpoint_seconds", "progress_seconds", "live.every_seconds")
+FREE_WITH_MASKS = ("loss.crf",)  # acts where images are labelled in part
 
 EVENTS = ".events.jsonl"  # how the names of files end that hold them
 KEYS = {
@@ -119,7 +120,7 @@ def read_row(folder: Path, row: Row, recipe: Mapping[str, Any]) -> dict[str, Any
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is damaged ({error}).", "Remove it.") from error
-    change = difference(known, json.loads(json.dumps(recipe)))
+    change = difference(known, json.loads(json.dumps(recipe)), row.group.labels)
     if change:
         raise ConfigError(
             f"{path} is of another recipe: {change}.", "Choose another --output, or remove it."
@@ -142,15 +143,16 @@ def read_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     return rows, damaged
 
 
-def difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Say in what two recipes differ first; empty if in nothing.
+def difference(known: Mapping[str, Any], wanted: Mapping[str, Any], labels: str) -> str:
+    """Say in what two recipes for a kind of labels differ first; empty if in nothing.
 
     A setting that a recipe lacks has its default value, for programs of different age know
     different settings.
     """
     default = _flat(Config().model_dump(mode="json"))
     old, new = (default | _flat(recipe) for recipe in (known, wanted))
-    for name in sorted({*old, *new} - {*FREE_SETTINGS}):
+    free = FREE_SETTINGS + (FREE_WITH_MASKS if labels == "dense" else ())
+    for name in sorted({*old, *new} - {*free}):
         before, now = old.get(name), new.get(name)
         if before != now:
             return f"{name} was {_short(before)} and is {_short(now)}"

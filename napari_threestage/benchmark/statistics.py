@@ -242,7 +242,8 @@ def _terms(row: Mapping[str, Any]) -> tuple[Any, Any, int] | None:
 def _mixed(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say in what the recipes of a method's rows differ, which a mean must not hide."""
     first, *others = ({**row.get("recipe", {}), "labelled_images": None} for row in rows)
-    return next(filter(None, (recipe_difference(first, one) for one in others)), "")
+    labels = rows[0]["labels"]
+    return next(filter(None, (recipe_difference(first, one, labels) for one in others)), "")
 
 
 def _amounts(

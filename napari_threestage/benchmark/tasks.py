@@ -185,8 +185,9 @@ def part_twins(tasks: Iterable[Task]) -> tuple[list[Task], dict[str, str]]:
     kept: list[Task] = []
     twins: dict[str, str] = {}
     for task in tasks:
-        group = [one for one in kept if one.row.group == task.row.group]
-        same = [one for one in group if not difference(one.recipe, task.recipe)]
+        group, recipe = task.row.group, task.recipe
+        others = [one for one in kept if one.row.group == group]
+        same = [one for one in others if not difference(one.recipe, recipe, group.labels)]
         if same:
             twins[task.method.name] = same[0].method.name
         else:

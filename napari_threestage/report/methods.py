@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+from napari_threestage.labels import DENSE
 from napari_threestage.report.recipe_text import recipe_sentences
 from napari_threestage.report.wording import bounds, count, counted, enumerated, file_name, percent
 from napari_threestage.sections import WITHOUT_BATCH_NORM
@@ -62,7 +64,7 @@ def methods_text(material: Material) -> str:
         _data(material, learns),
         _network(config),
         *(_stage(spec, material) for spec in table),
-        *recipe_sentences(config, done[-1]),
+        *recipe_sentences(config, done[-1], _is_partly_labelled(material)),
         f"The seed was {inputs.seed}; training ran on {device}.",
         _evaluation(material.comparison),
     ]
@@ -100,6 +102,13 @@ def _data(material: Material, learns: bool) -> str:
         which = f" (number {enumerated([str(one) for one in inputs.channels])}, from 0)"
     verb = "was" if inputs.n_channels == 1 else "were"
     return f"{text}; {counted(inputs.n_channels, 'channel')}{which} of each image {verb} used."
+
+
+def _is_partly_labelled(material: Material) -> bool:
+    """Say whether many pixels of the labelled images had no label."""
+    inputs, known = material.inputs, material.project.images
+    shapes = [known[image_id].label_shape for image_id in inputs.labels if image_id in known]
+    return sum(inputs.pixels.values()) <= DENSE * sum(map(prod, shapes))
 
 
 def _network(config: Config) -> str:

@@ -20,14 +20,19 @@ DISTANCES = {
 MIXES = {"box": "CutMix", "classes": "ClassMix"}
 
 
-def recipe_sentences(config: Config, last_stage: int) -> list[str]:
+def recipe_sentences(config: Config, last_stage: int, partly: bool) -> list[str]:
     """Return what the stages have in common.
 
     Parameters
     ----------
     last_stage
         Settings of later stages are not told.
+    partly
+        Whether many pixels of the labelled images have no label.
     """
+    if not partly:  # it has had nothing to do
+        loss = config.loss.model_copy(update={"crf": 0.0})
+        config = config.model_copy(update={"loss": loss})
     alone = [spec.number for spec in stage_table(config, last_stage) if not spec.self_training]
     learns = len(alone) < last_stage
     found = [

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 REACH = 5  # pixels to each side that count as neighbours
 NEAR = 6.0  # standard deviation of how much nearness counts, in pixels
-CONTRAST = 0.1  # variance of how much likeness counts, as a share of the mean squared difference
+CONTRAST = 0.1  # γ², as a share of the mean squared difference of neighbours
 FAINTEST = 1e-6  # mean squared difference below which there is nothing to tell pixels apart by
 
 
-def crf_loss(logits: Tensor, images: Tensor, unlabelled: Tensor, shown: Tensor) -> Tensor:
+def crf_loss(logits: Tensor, images: Tensor, unlabelled: Tensor, paired: Tensor) -> Tensor:
     """Add up how much neighbours that look alike are given different classes.
 
-    A pair of pixels weighs exp(-d² / 2 σ² - c² / 2 γ²), d being their distance in space and c² the
-    mean squared difference of their channels. γ² is a share of the mean of c² over the crop, so
-    that borders of little contrast are borders, too.
+    A pair of pixels weighs exp(-d² / 2 `NEAR`² - c² / 2 γ²), d being their distance in space and
+    c² the mean squared difference of their channels.  γ² is `CONTRAST` times the mean of c² over
+    the crop, so that borders of little contrast are borders, too.
 
     Parameters
     ----------
@@ -38,55 +38,56 @@ def crf_loss(logits: Tensor, images: Tensor, unlabelled: Tensor, shown: Tensor) 
         (B, C, H, W), what the student sees.
     unlabelled
         (B, H, W) bool.  A pair of labelled pixels does not count.
-    shown
-        (B, H, W) bool.  Other pixels, in padding, from outside the frame or under a Cutout box,
-        have no pairs.
+    paired
+        (B, H, W) bool.  Other pixels have no pairs.
 
     Returns
     -------
     torch.Tensor
-        The sum over all pixels, 0-dimensional.
+        The sum over all pixels of their pairs, 0-dimensional; each pair is in it twice.
 
     References
     ----------
-    Obukhov et al., *Gated CRF loss for weakly supervised semantic image segmentation*, 2019, with
-    the contrast of Rother et al., *GrabCut*, SIGGRAPH 2004.
+    Obukhov et al., *Gated CRF loss for weakly supervised semantic image segmentation*, 2019, who
+    count a pair once for each of its unlabelled pixels and have the same γ for all images; that it
+    depends on the image is from Rother et al., *GrabCut*, SIGGRAPH 2004.
     """
     probability = logits.float().softmax(1)
-    known = probability.detach()
-    message = torch.zeros_like(known)  # to each pixel, what its neighbours say
-    weights = known.new_zeros(())
-    for here, there, weight in _pairs(images.float(), unlabelled, shown):
-        message[here] += weight * known[there]
-        message[there] += weight * known[here]
-        weights += 2 * weight.sum()
+    fixed = probability.detach()
+    message = torch.zeros_like(fixed)  # to each pixel, what its neighbours say
+    total = fixed.new_zeros(())
+    for here, there, weight in _pairs(images.float(), unlabelled, paired):
+        message[here] += weight * fixed[there]
+        message[there] += weight * fixed[here]
+        total += 2 * weight.sum()
     agreement = (probability * message).sum()
-    # Each pair is in it twice, and its neighbours, held fixed here, would have the same gradient.
-    loss: Tensor = weights + agreement.detach() - 2 * agreement
+    # The value is total - agreement.  Its gradient goes through both pixels of a pair, that of
+    # `agreement` with fixed neighbours through one of them: half of it.
+    loss: Tensor = total + agreement.detach() - 2 * agreement
     return loss
 
 
 @torch.no_grad()
 def _pairs(
-    images: Tensor, unlabelled: Tensor, shown: Tensor
+    images: Tensor, unlabelled: Tensor, paired: Tensor
 ) -> Iterator[tuple[Part, Part, Tensor]]:
     """Give, shift by shift, where both pixels of all pairs are, and the weights (B, 1, h, w)."""
-    unlabelled, shown = unlabelled.unsqueeze(1), shown.unsqueeze(1)
-    sharpness = 1 / (2 * CONTRAST * _mean_difference(images, shown).clamp(min=FAINTEST))
+    unlabelled, paired = unlabelled.unsqueeze(1), paired.unsqueeze(1)
+    sharpness = 1 / (2 * CONTRAST * _mean_difference(images, paired).clamp(min=FAINTEST))
     for y, x in _shifts():
         here, there = _places(y, x)
-        counts = shown[here] & shown[there] & (unlabelled[here] | unlabelled[there])
+        counts = paired[here] & paired[there] & (unlabelled[here] | unlabelled[there])
         nearness = -(y * y + x * x) / (2 * NEAR**2)
         likeness = -_difference(images, here, there) * sharpness
         yield here, there, torch.exp(nearness + likeness) * counts
 
 
-def _mean_difference(images: Tensor, shown: Tensor) -> Tensor:
-    """Return the mean squared difference (B, 1, 1, 1) of all pairs of shown pixels."""
+def _mean_difference(images: Tensor, paired: Tensor) -> Tensor:
+    """Return the mean squared difference (B, 1, 1, 1) of all pairs."""
     total, number = images.new_zeros(()), images.new_zeros(())
     for shift in _shifts():
         here, there = _places(*shift)
-        counts = shown[here] & shown[there]
+        counts = paired[here] & paired[there]
         total = total + (_difference(images, here, there) * counts).sum((1, 2, 3), keepdim=True)
         number = number + counts.sum((1, 2, 3), keepdim=True)
     return total / number.clamp(min=1)

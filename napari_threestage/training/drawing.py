@@ -10,7 +10,13 @@ import torch
 from napari_threestage.config import AugmentConfig, for_stage
 from napari_threestage.stages import crops_per_step
 from napari_threestage.training.augment import StrongOperator, draw_operator, join_operators
-from napari_threestage.training.batches import CropSampler, join, stage_seed, step_generator
+from napari_threestage.training.batches import (
+    CropSampler,
+    is_sparse,
+    join,
+    stage_seed,
+    step_generator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +47,8 @@ class Drawn:
         How many of the crops are labelled.
     n_weak
         How many views at the end are weak; the student sees these with features dropped.
+    sparse
+        (B,) bool, on the host: crops of planes that are labelled in part, where a CRF is wanted.
     before
         Crops of other processes at the start, of which mixing takes parts.  Further views are mixed
         within a process.
@@ -50,6 +58,7 @@ class Drawn:
     views: Tensor
     operator: StrongOperator
     n_labelled: int
+    sparse: Tensor
     n_weak: int = 0
     before: int = 0
 
@@ -88,6 +97,8 @@ class Drawing:
         self._seed, self._workers, self._crop = seed, workers, data.crop
         own = config.augment.labelled_with
         self._labelled_with = AugmentConfig.model_validate(own.model_dump()) if own else None
+        wants_crf = config.loss.crf > 0
+        self._sparse = torch.tensor([wants_crf and is_sparse(one.truth) for one in samples])
         sampler_seed = stage_seed(seed, spec.number)
         self._labelled = CropSampler(samples, data, sampler_seed, labelled=True)
         self._whole = CropSampler(samples, data, sampler_seed, labelled=False)
@@ -113,6 +124,7 @@ class Drawing:
             torch.cat([places, *[again] * extra]),
             operator.part(torch.cat(parts)).to(self._device),
             n_labelled=int((mine < n_labelled).sum()),
+            sparse=self._sparse[windows.sample[mine]] & (mine < n_labelled),
             n_weak=len(again) if self._config.augment.feature_view else 0,
             before=before,
         )

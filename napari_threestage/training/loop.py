@@ -21,7 +21,7 @@ from torch.profiler import record_function
 
 from napari_threestage.stages import student_crops
 from napari_threestage.training.batch_norm import freeze_batch_norm
-from napari_threestage.training.batches import is_sparse, step_generator
+from napari_threestage.training.batches import step_generator
 from napari_threestage.training.clean_statistics import CleanStatistics, PlainCrops
 from napari_threestage.training.crops import (
     DevicePlanes,
@@ -99,8 +99,7 @@ class StageTrainer:
         )
         self._make_targets = TargetMaker(spec, config, self.teacher, device, seed, self.workers)
         self._samples = samples
-        sparse = any(is_sparse(sample.truth) for sample in samples)
-        self._objective = Objective(spec, config, self._class_weight(), sparse, self.workers)
+        self._objective = Objective(spec, config, self._class_weight(), self.workers)
         self.network.train()
         if not config.loss.pseudo:
             self.network.own_blocks.requires_grad_(False)  # they are not used
@@ -266,8 +265,10 @@ class StageTrainer:
     def _learn(self, targets: Targets, passes: Passes) -> dict[str, Tensor]:
         """Add up the gradients of all parts of the step; return its losses."""
         whole = (targets.truth, targets.teacher, targets.pseudo)
-        shown = targets.shown[: targets.n_labelled].sum()
-        counts = self.workers.total(torch.stack([*map(count_valid, whole), shown]))
+        numbers = [count_valid(one) for one in whole]
+        paired = targets.paired
+        numbers.append(torch.zeros_like(numbers[0]) if paired is None else paired.sum())
+        counts = self.workers.total(torch.stack(numbers))
         parts = targets.split(self.economy.parts)
         generator = step_generator(self.seed, self.spec.number, self.step, stream=1)
         wants_branch = self.config.loss.pseudo > 0

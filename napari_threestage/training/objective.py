@@ -35,22 +35,15 @@ class Objective:
         The recipe.
     class_weight
         (K,) float32, weights of the classes in L_seg; None: all alike.
-    sparse
-        Whether some labelled image has but parts of it labelled.
     workers
         The processes that share the crops of a step.
     """
 
     def __init__(
-        self,
-        spec: StageSpec,
-        config: Config,
-        class_weight: Tensor | None,
-        sparse: bool,
-        workers: Workers,
+        self, spec: StageSpec, config: Config, class_weight: Tensor | None, workers: Workers
     ) -> None:
         self._spec, self._loss, self._workers = spec, config.loss, workers
-        self._class_weight, self._sparse = class_weight, sparse
+        self._class_weight = class_weight
 
     def __call__(
         self,
@@ -74,7 +67,7 @@ class Objective:
         logits, branch
             (B, K, H, W), what f and the second branch say of them; None: there is no such branch.
         counts
-            Pixels with a label in all parts, of all processes.
+            Pixels that count in each mean, in all parts, of all processes.
         step
             Decides λ1.
         parts
@@ -122,14 +115,14 @@ class Objective:
 
     def _segmentation(self, part: Targets, logits: Tensor, counts: Counts) -> Tensor:
         """L_seg (eq. 2) of labelled crops, but for the Dice term."""
-        n, weight = len(logits), self._loss.crf
+        n = len(logits)
         truth = part.truth[:n]
         found = masked_cross_entropy(
             logits, truth, class_weight=self._class_weight, count=counts.truth
         )
-        if weight and self._sparse:
-            crf = crf_loss(logits, part.images[:n], truth == IGNORE, part.shown[:n])
-            found = found + weight * crf / counts.shown.clamp(min=1)
+        if part.paired is not None:
+            crf = crf_loss(logits, part.images[:n], truth == IGNORE, part.paired[:n])
+            found = found + self._loss.crf * crf / counts.paired.clamp(min=1)
         return found
 
     def _consistency(self, part: Targets, logits: Tensor, counts: Counts) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function
 
@@ -33,14 +34,15 @@ class Targets:
         (B, C, H, W), the first `n_labelled` of them of the labelled sub-batch.
     truth, teacher, pseudo
         (B, H, W) uint8, `IGNORE` where a pixel does not count; `truth` does for labelled crops.
-    shown
-        (B, H, W) bool: pixels of images, not padding, from outside the frame or under a Cutout box.
     confident
         (B, H, W) float, 1 where the teacher is sure; or the share that every pixel counts by.
     weak
         (B,) bool: views whose features are dropped.
     soft
         (B, K, H, W) probabilities of the teacher, where these are the target.
+    paired
+        (B, H, W) bool: pixels that the CRF makes pairs of, which are those of crops labelled in
+        part, but no padding, nothing from outside the frame or under a Cutout box; None: no crop.
     """
 
     images: Tensor
@@ -49,9 +51,9 @@ class Targets:
     confident: Tensor
     pseudo: Tensor
     weak: Tensor
-    shown: Tensor
     n_labelled: int
     soft: Tensor | None = None
+    paired: Tensor | None = None
 
     def split(self, parts: int) -> list[Targets]:
         """Return parts that hold their share of both sub-batches; none is empty."""
@@ -73,9 +75,9 @@ class Targets:
             self.confident[index],
             self.pseudo[index],
             self.weak[index],
-            self.shown[index],
             n_labelled,
             None if self.soft is None else self.soft[index],
+            None if self.paired is None else self.paired[index],
         )
 
 
@@ -86,7 +88,7 @@ class Counts:
     truth: Tensor
     teacher: Tensor
     pseudo: Tensor
-    shown: Tensor
+    paired: Tensor
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ class TargetMaker:
                 images = self._worst(images, opinion, drawn, step, passes, parts)
             maps += [opinion.label, opinion.sure]
             soft = None if self._config.loss.distance == "hard" else opinion.soft
-        maps.append(batch.inside.byte())
+        maps += [batch.inside.byte()] * bool(drawn.sparse.any())
         with record_function("threestage::perturb"):
             return self._perturbed(images, torch.stack(maps, 1), soft, drawn)
 
@@ -179,19 +181,26 @@ class TargetMaker:
         moved = operator.mixed(moved, mask)
         if self._asks:
             self._leave_out(moved[:, 2], drawn)
-        truth, pseudo, *opinion, inside = moved[own].unbind(1)
-        label, sure = opinion or (torch.full_like(truth, IGNORE),) * 2
+        truth, pseudo, *others = moved[own].unbind(1)
+        paired = self._paired(others.pop(), drawn) if drawn.sparse.any() else None
+        label, sure = others or (torch.full_like(truth, IGNORE),) * 2
         if soft is not None:
             soft = operator.blended(operator.mixed(operator.moved(soft, 0), mask))[own]
         weak = to_device(torch.arange(len(truth)) >= len(truth) - drawn.n_weak, self._device)
-        n, shown = drawn.n_labelled, (inside == 1) & ~operator.under_cutouts()[own]
+        n = drawn.n_labelled
         truth[n:] = IGNORE
         pseudo = pseudo.masked_fill(weak.view(-1, 1, 1), IGNORE)
         if self._config.loss.pseudo_on == "segmenter":
             pseudo[:n] = IGNORE  # it has their truth
         images = operator.image(images, mask)[own]
         confident = self._weight(label, sure)
-        return Targets(images, truth, label, confident, pseudo, weak, shown, n, soft)
+        return Targets(images, truth, label, confident, pseudo, weak, n, soft, paired)
+
+    def _paired(self, inside: Tensor, drawn: Drawn) -> Tensor:
+        """Return the pixels (B, H, W) that the CRF makes pairs of."""
+        views = F.pad(drawn.sparse, (0, len(inside) - len(drawn.sparse)))
+        wanted = to_device(views, self._device).view(-1, 1, 1)
+        return wanted & (inside == 1) & ~drawn.operator.under_cutouts()[drawn.before :]
 
     def _leave_out(self, label: Tensor, drawn: Drawn) -> None:
         """Take what does not count in L_con out of the teacher's labels (B, H, W)."""

@@ -64,15 +64,21 @@ def test_a_row_of_another_recipe_is_refused(
 
 
 def test_what_changes_no_result_is_no_other_recipe() -> None:
-    assert not difference(recipe(threads=1), recipe(threads=2, checkpoint_seconds=5))
-    assert not difference(recipe(threads=1), recipe(live__every_seconds=1))
+    assert not difference(recipe(threads=1), recipe(threads=2, checkpoint_seconds=5), "dense")
+    assert not difference(recipe(threads=1), recipe(live__every_seconds=1), "dense")
+
+
+def test_what_acts_on_scribbles_alone_changes_no_result_of_masks() -> None:
+    wanted = recipe(loss__crf=0.3)
+    assert not difference(recipe(), wanted, "dense")
+    assert difference(recipe(), wanted, "scribbles") == "loss.crf was 0.1 and is 0.3"
 
 
 def test_settings_that_an_older_program_did_not_know_had_their_default() -> None:
     old = recipe()
     del old["config"]["augment"]["views"]
-    assert not difference(old, recipe())
-    assert difference(old, recipe(augment__views=2)) == "augment.views was 1 and is 2"
+    assert not difference(old, recipe(), "dense")
+    assert difference(old, recipe(augment__views=2), "dense") == "augment.views was 1 and is 2"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"stages": {}}'])

@@ -12,20 +12,20 @@ from napari_threestage.training.crf import CONTRAST, NEAR, REACH, crf_loss
 
 
 def scene(height: int = 9, width: int = 7) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Logits, images, unlabelled and shown, by chance."""
+    """Logits, images, unlabelled and paired, by chance."""
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(2, 3, height, width, generator=generator)
     images = torch.rand(2, 2, height, width, generator=generator)
     unlabelled = torch.rand(2, height, width, generator=generator) < 0.6
-    shown = torch.rand(2, height, width, generator=generator) < 0.8
-    return logits, images, unlabelled, shown
+    paired = torch.rand(2, height, width, generator=generator) < 0.8
+    return logits, images, unlabelled, paired
 
 
-def one_by_one(logits: Tensor, images: Tensor, unlabelled: Tensor, shown: Tensor) -> Tensor:
+def one_by_one(logits: Tensor, images: Tensor, unlabelled: Tensor, paired: Tensor) -> Tensor:
     total = logits.new_zeros(())
     for crop in range(len(logits)):
         probability, image = logits[crop].softmax(0), images[crop]
-        pixels = [place for place in product(*map(range, image.shape[1:])) if shown[crop][place]]
+        pixels = [place for place in product(*map(range, image.shape[1:])) if paired[crop][place]]
         pairs = [
             (one, other, (image[:, *one] - image[:, *other]).square().mean())
             for one, other in product(pixels, pixels)
@@ -55,31 +55,31 @@ def test_the_gradient_is_that_of_all_pairs() -> None:
     torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def test_pixels_that_show_nothing_have_no_part() -> None:
-    logits, images, unlabelled, shown = scene()
-    before = crf_loss(logits, images, unlabelled, shown)
-    hidden = ~shown.unsqueeze(1)
+def test_pixels_without_pairs_have_no_part() -> None:
+    logits, images, unlabelled, paired = scene()
+    before = crf_loss(logits, images, unlabelled, paired)
+    hidden = ~paired.unsqueeze(1)
     changed = crf_loss(
-        logits.masked_fill(hidden, 5.0), images.masked_fill(hidden, 0.5), unlabelled, shown
+        logits.masked_fill(hidden, 5.0), images.masked_fill(hidden, 0.5), unlabelled, paired
     )
     torch.testing.assert_close(changed, before)
 
 
 def test_labels_leave_nothing_to_say() -> None:
-    logits, images, unlabelled, shown = scene()
-    assert float(crf_loss(logits, images, torch.zeros_like(unlabelled), shown)) == 0
+    logits, images, unlabelled, paired = scene()
+    assert float(crf_loss(logits, images, torch.zeros_like(unlabelled), paired)) == 0
 
 
 def test_a_picture_of_little_contrast_has_the_same_borders() -> None:
-    logits, images, unlabelled, shown = scene()
-    before = crf_loss(logits, images, unlabelled, shown)
-    torch.testing.assert_close(crf_loss(logits, images / 50, unlabelled, shown), before)
+    logits, images, unlabelled, paired = scene()
+    before = crf_loss(logits, images, unlabelled, paired)
+    torch.testing.assert_close(crf_loss(logits, images / 50, unlabelled, paired), before)
 
 
 def test_a_blank_picture_and_one_of_a_pixel_have_a_finite_loss() -> None:
-    logits, images, unlabelled, shown = scene()
-    assert bool(crf_loss(logits, torch.zeros_like(images), unlabelled, shown).isfinite())
-    one = [part[..., :1, :1] for part in (logits, images, unlabelled, torch.ones_like(shown))]
+    logits, images, unlabelled, paired = scene()
+    assert bool(crf_loss(logits, torch.zeros_like(images), unlabelled, paired).isfinite())
+    one = [part[..., :1, :1] for part in (logits, images, unlabelled, torch.ones_like(paired))]
     assert float(crf_loss(*one)) == 0
 
 

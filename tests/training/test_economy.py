@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from napari_threestage.training.loop import StageTrainer
 
 CUDA = torch.device("cuda")
-EVERYTHING = {"augment.cutmix": 1.0, "loss.threshold": 0.3, "loss.class_weights": 0.5}
+EVERYTHING = {
+    "augment.cutmix": 1.0,
+    "loss.threshold": 0.3,
+    "loss.class_weights": 0.5,
+    "loss.crf": 0.3,
+}
 
 
 def stepped(

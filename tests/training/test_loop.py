@@ -21,6 +21,7 @@ from trainer_helpers import (
     losses_of,
     make,
     samples,
+    scribbled,
 )
 
 from napari_threestage.training import drawing, objective
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from napari_threestage.training.augment import StrongOperator
     from napari_threestage.training.loop import StageTrainer
+    from napari_threestage.training.targets import Targets
 
 
 class Spy:
@@ -234,20 +236,43 @@ def test_a_crf_changes_nothing_where_all_is_labelled(stage: int) -> None:
         assert losses_of(crf.train_step()) == losses_of(plain.train_step())
 
 
-def test_padding_cutout_boxes_and_what_is_outside_the_frame_are_not_shown() -> None:
-    small = [Sample(torch.full((1, 20, 48), 200, dtype=torch.uint8), torch.zeros(20, 48).byte())]
-    changes = {"augment.operations": ("rotate",), "augment.cutouts": 1, "augment.labelled": (1.0,)}
-    trainer = make(changes | {"augment.probability": 1.0}, stage=1, own=0, planes=small)
+def first_targets(trainer: StageTrainer) -> Targets:
+    """Return what the first step is to learn."""
     assert trainer._feed is not None
     assert trainer._planes is not None
     assert trainer._passes is not None
     drawn = trainer._feed(0)
     batch = trainer._planes.cut(drawn.fetched)
-    targets = trainer._make_targets(batch, drawn, 0, trainer._passes, 1)
-    bright = targets.images[:, 0] > 0.7
-    assert 0 < int(targets.shown.sum()) < 20 / 32 * targets.shown.numel()  # without padding
-    assert bool(bright[targets.shown].float().mean() > 0.95)  # edges are blended by the warp
-    assert not bool((targets.shown & (targets.images[:, 0] == GREY)).any())
+    return trainer._make_targets(batch, drawn, 0, trainer._passes, 1)
+
+
+def test_padding_cutout_boxes_and_what_is_outside_the_frame_have_no_pairs() -> None:
+    truth = torch.full((20, 48), IGNORE, dtype=torch.uint8)
+    truth[8:12] = 0
+    small = [Sample(torch.full((1, 20, 48), 200, dtype=torch.uint8), truth)]
+    changes = {"augment.operations": ("rotate",), "augment.cutouts": 1, "augment.labelled": (1.0,)}
+    changes |= {"augment.probability": 1.0, "loss.crf": 0.5}
+    targets = first_targets(make(changes, stage=1, own=0, planes=small))
+    paired, grey = targets.paired, targets.images[:, 0]
+    assert paired is not None
+    assert 0 < int(paired.sum()) < 20 / 32 * paired.numel()  # there is more than the padding
+    assert bool((grey[paired] > 0.7).float().mean() > 0.95)  # edges are blended by the warp
+    assert not bool((paired & (grey == GREY)).any())
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_only_crops_of_images_labelled_in_part_have_pairs(stage: int) -> None:
+    first, second, *others = samples(labelled=2)
+    planes = [*scribbled([first]), second, *others]
+    for plane, value in zip(planes, (40, 200, 90, 90, 90), strict=True):
+        plane.image.fill_(value)
+    changes = {"loss.crf": 0.5, "data.class_focus": 1.0, "augment.views": 2}
+    targets = first_targets(make(changes, stage=stage, planes=planes))
+    assert targets.paired is not None
+    of_first = (targets.images[:, 0] * 255 - 40).abs().flatten(1).amax(1) < 1
+    of_first[targets.n_labelled :] = False
+    assert targets.paired.flatten(1).any(1).tolist() == of_first.tolist()
+    assert 0 < int(of_first.sum()) < targets.n_labelled
 
 
 def test_class_weights_are_inverse_shares_of_mean_1_in_the_segmentation_loss_only(
@@ -384,6 +409,7 @@ EVERYTHING = LIVE | {
     "augment.cutmix": 0.5,
     "augment.labelled": (0.5,),
     "loss.ramp_up": 0.5,
+    "loss.crf": 0.3,
     "loss.threshold": 0.4,
     "optimiser.name": "adamw",
     "optimiser.schedule": "poly",
@@ -398,7 +424,7 @@ EVERYTHING = LIVE | {
 def test_a_stage_goes_on_bit_for_bit_from_its_checkpoint(
     stage: int, own: int, tmp_path: Path
 ) -> None:
-    whole, first, second = (make(EVERYTHING, stage=stage, own=own) for _ in range(3))
+    whole, first, second = (make(EVERYTHING, stage=stage, own=own, sparse=True) for _ in range(3))
     expected = [losses_of(whole.train_step()) for _ in range(7)]
     found = [losses_of(first.train_step()) for _ in range(2)]
     save_checkpoint(tmp_path / "checkpoint.pt", first.state())

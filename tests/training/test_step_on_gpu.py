@@ -25,6 +25,7 @@ EVERYTHING = LIVE | {
     "loss.threshold": 0.3,
     "loss.dice": 0.5,
     "loss.class_weights": 0.5,
+    "loss.crf": 0.3,
     "optimiser.clip": 1.0,
 }
 
@@ -36,9 +37,12 @@ def waiting_forbidden() -> Iterator[None]:
     torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_step_never_makes_the_host_wait(precision: str, waiting_forbidden: None) -> None:
-    trainer = make(EVERYTHING | {"precision": precision}, device="cuda")
+def test_a_step_never_makes_the_host_wait(
+    precision: str, sparse: bool, waiting_forbidden: None
+) -> None:
+    trainer = make(EVERYTHING | {"precision": precision}, device="cuda", sparse=sparse)
     for _ in range(3):  # cudnn looks for its fastest ways, the optimiser makes its state
         trainer.train_step()
     torch.cuda.set_sync_debug_mode("error")

@@ -50,7 +50,12 @@ CASES: list[dict[str, Any]] = [
         "sparse": True,
     },
     # One has no labels, g no gradient.
-    {"stage": 2, "changes": RECIPE | {"data.labelled_batch": 1, "loss.pseudo": 0.0}, "own": 2},
+    {
+        "stage": 2,
+        "changes": RECIPE | {"data.labelled_batch": 1, "loss.pseudo": 0.0},
+        "own": 2,
+        "sparse": True,
+    },
     {
         "stage": 3,
         "changes": RECIPE | {"augment.views": 2, "loss.distance": "soft", "loss.gate": "batch"},

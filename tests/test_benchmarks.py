@@ -17,6 +17,7 @@ import torch
 from napari_threestage.cli import build_parser
 from napari_threestage.config import PAPER_OPERATIONS, Config, load_config, parse_setting
 from napari_threestage.stages import stage_table
+from napari_threestage.training.batches import is_sparse
 from napari_threestage.training.loop import StageTrainer
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -313,3 +314,22 @@ def test_screening_trains_what_the_design_says(
         wanted = {k: v for on in cell.on for k, v in switches[on].items()}
         given = dict(map(parse_setting, parsed.set))  # the last one counts, so a switch's own
         assert given == {"data.class_focus": 0.25} | wanted
+
+
+def test_both_steps_that_learn_from_strokes_are_measured(
+    load: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    strokes = load("strokes")
+    (labelled, other) = strokes.make_samples(2, (48, 64), N_CLASSES, labelled=1)
+    assert is_sparse(strokes.with_lines(labelled).truth)
+    assert strokes.with_lines(other) is other
+    arguments = ["--quick", "--threads", "1", "--stages", "1", "--backbone", "compact"]
+    arguments += ["--set", "data.crop=[32, 32]", "--output", str(tmp_path / "found.json")]
+    monkeypatch.setattr(sys, "argv", ["strokes.py", *arguments])
+    strokes.main()
+    (stage,) = json.loads((tmp_path / "found.json").read_text())["stages"]
+    assert stage["times"]["low"] <= stage["times"]["median"] <= stage["times"]["high"]
+    assert f"{stage['times']['median']:.2f} times" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from napari_threestage.config import load_config, parse_setting
 from napari_threestage.inference.device import choose_device, describe_device
+from napari_threestage.stages import stage_table
 from napari_threestage.training.batches import Sample
 from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network, build_own_blocks
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from napari_threestage.config import Config
     from napari_threestage.stages import StageSpec
+
+    MeasureStage = Callable[[StageSpec, Config, torch.device, argparse.Namespace], dict[str, Any]]
 
 CHANNELS = 3
 PAPER_STEPS = 60_000
@@ -87,6 +90,18 @@ def prepare(options: argparse.Namespace) -> tuple[Config, torch.device]:
     config = load_config(options.preset, changes | dict(map(parse_setting, options.set)))
     options.size = options.size or 3 * max(config.data.crop) // 2
     return config, device
+
+
+def by_stage(measure: MeasureStage, options: argparse.Namespace) -> dict[str, Any]:
+    """What figures depend on, and those of each stage of ``--stages``."""
+    config, device = prepare(options)
+    results = conditions(options, config, device)
+    results["stages"] = [
+        measure(spec, config, device, options)
+        for spec in stage_table(config, max(options.stages))
+        if spec.number in options.stages
+    ]
+    return results
 
 
 def conditions(options: argparse.Namespace, config: Config, device: torch.device) -> dict[str, Any]:

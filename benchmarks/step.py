@@ -20,13 +20,12 @@ from bench_common import (
     PAPER_STEPS,
     PARTS,
     Side,
-    conditions,
+    by_stage,
     input_share,
     keep,
     make_network,
     make_samples,
     milliseconds_by_part,
-    prepare,
     ratio,
     run_in_turn,
     speed_parser,
@@ -35,7 +34,6 @@ from plain_step import PlainTrainer
 from rich.console import Console
 from rich.table import Table
 
-from napari_threestage.stages import stage_table
 from napari_threestage.training.loop import StageTrainer
 
 if TYPE_CHECKING:
@@ -49,13 +47,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     options = parse_arguments()
-    config, device = prepare(options)
-    results = conditions(options, config, device)
-    results["stages"] = [
-        measure(spec, config, device, options)
-        for spec in stage_table(config, max(options.stages))
-        if spec.number in options.stages
-    ]
+    results = by_stage(measure, options)
     results["summary"] = summary(results)
     keep(results, options.output)
     show(results)

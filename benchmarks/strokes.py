@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from bench_common import (
     Side,
-    conditions,
+    by_stage,
     keep,
     make_network,
     make_samples,
-    prepare,
     ratio,
     run_in_turn,
     speed_parser,
 )
 
-from napari_threestage.stages import stage_table
 from napari_threestage.training.loop import StageTrainer
 from napari_threestage.training.losses import IGNORE
 
@@ -45,13 +43,7 @@ def main() -> None:
     parser = speed_parser(__doc__)
     parser.add_argument("--stages", type=int, nargs="+", default=[1, 2, 3])
     options = parser.parse_args()
-    config, device = prepare(options)
-    results = conditions(options, config, device)
-    results["stages"] = [
-        measure(spec, config, device, options)
-        for spec in stage_table(config, max(options.stages))
-        if spec.number in options.stages
-    ]
+    results = by_stage(measure, options)
     keep(results, options.output)
     for stage in results["stages"]:
         times = stage["times"]

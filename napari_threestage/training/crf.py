@@ -53,10 +53,10 @@ def crf_loss(logits: Tensor, images: Tensor, unlabelled: Tensor, paired: Tensor)
     depends on the image is from Rother et al., *GrabCut*, SIGGRAPH 2004.
     """
     probability = logits.float().softmax(1)
-    fixed = probability.detach()
+    fixed = probability.detach().contiguous()  # shifts of channels-last maps take twice as long
     message = torch.zeros_like(fixed)  # to each pixel, what its neighbours say
     total = fixed.new_zeros(())
-    for here, there, weight in _pairs(images.float(), unlabelled, paired):
+    for here, there, weight in _pairs(images.float().contiguous(), unlabelled, paired):
         message[here] += weight * fixed[there]
         message[there] += weight * fixed[here]
         total += 2 * weight.sum()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_threestage.errors import NotReadyError, ThreeStageError
-from napari_threestage.labels import DENSE
+from napari_threestage.labels import is_labelled_in_part
+from napari_threestage.lengths import PixelSize, length_text
 from napari_threestage.memory_estimate import memory_sentence, memory_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_threestage.project_file import ImageRecord
 
 FEW_PIXELS = 50
+MOST_APART = 1.5  # what sides of pixels may differ by
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Problem:
     ----------
     kind
         ``image``, ``no images``, ``no labels``, ``all labelled``, ``no such label``,
-        ``few pixels``, ``small images`` or ``memory``.
+        ``few pixels``, ``small images``, ``pixel sizes`` or ``memory``.
     about
         Name of the class, or id of the image, that it is about.
     """
@@ -127,10 +129,11 @@ def plan_run(
             unlabelled.append(record.id)
     names = [entry.name for entry in project.classes]
     pixels = dict(zip(names, (int(count) for count in total[1:]), strict=True))
-    partly = total[0] > (1 - DENSE) * total.sum()
+    partly = is_labelled_in_part(int(total[1:].sum()), int(total.sum()))
     problems += _set_problems(project, labelled, unlabelled, partly)
     problems += _class_problems(pixels) if labelled else []
     problems += _size_problems(project, labelled + unlabelled, config)
+    problems += _pixel_problems(project, labelled + unlabelled + validation)
     problems.sort(key=lambda problem: problem.level != "error")
     return Plan(sorted(labelled), sorted(unlabelled), sorted(validation), pixels, problems)
 
@@ -195,6 +198,22 @@ def _size_problems(project: Project, ids: list[str], config: Config) -> list[Pro
     message = f"{len(small)} images, e.g. {small[0]}, are smaller than half a crop ({crop} px)."
     fix = f"Use smaller crops: --set data.crop=[{crop // 2},{crop // 2}]"
     return [Problem("warning", message, fix, "small images", small[0])]
+
+
+def _pixel_problems(project: Project, ids: list[str]) -> list[Problem]:
+    """Look for images in which the same thing has very different sizes."""
+    known = [(PixelSize(*pixel).side, i) for i in ids if (pixel := project.images[i].pixel)]
+    if not known:
+        return []
+    (low, fine), (high, coarse) = min(known), max(known)
+    if high <= MOST_APART * low:
+        return []
+    message = (
+        f"Pixels have different sizes, from {length_text(low)} ({fine}) to {length_text(high)} "
+        f"({coarse}): the same thing is up to {high / low:.3g} times as large in some images."
+    )
+    fix = "Resample the images to one size before importing them, or make a project for each size."
+    return [Problem("warning", message, fix, "pixel sizes", coarse)]
 
 
 def _memory_problems(needed: MemoryEstimate, free: FreeMemory, config: Config) -> list[Problem]:

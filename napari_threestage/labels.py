@@ -48,6 +48,11 @@ class StoredTruth:
     names: tuple[str, ...]
 
 
+def is_labelled_in_part(labelled: int, pixels: int) -> bool:
+    """Whether so many labelled pixels of all are too few for a whole mask."""
+    return labelled <= DENSE * pixels
+
+
 def label_attributes(project: Project, image_id: str, name: str) -> dict[str, Any] | None:
     """Return what is noted with a label set, see `Project.label_attributes`."""
     attributes = store.read_attributes(project.image_path(image_id) / "labels" / name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from napari_threestage.errors import ImageFileError
-from napari_threestage.lengths import in_metres
+from napari_threestage.lengths import pixel_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from napari_threestage.project import Project
     from napari_threestage.runs import Run
@@ -18,30 +18,6 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 100  # images whose metadata are compared: more would take long and say the same
 ALIKE = 0.01  # files round their sizes in different ways
-SQUARE = 1.25  # how much longer one side of a pixel may be where the other one fits
-
-
-class PixelSize(NamedTuple):
-    """The sides of a pixel in metres."""
-
-    y: float
-    x: float
-
-    @property
-    def side(self) -> float:
-        """That of a square of the same area."""
-        return math.sqrt(self.y * self.x)
-
-    def relative(self, other: PixelSize) -> float | None:
-        """Return how many times as large it is as another; None where their shapes differ."""
-        y, x = self.y / other.y, self.x / other.x
-        return math.sqrt(y * x) if max(y, x) <= SQUARE * min(y, x) else None
-
-
-def pixel_size(size: Mapping[str, Any], unit: Mapping[str, Any]) -> PixelSize | None:
-    """Return the size of a pixel; None where it is not known."""
-    sides = [in_metres(size.get(axis), unit.get(axis)) for axis in "yx"]
-    return PixelSize(*sides) if None not in sides else None  # type: ignore[arg-type]
 
 
 def images_of_run(project: Project, run: Run) -> list[ImageArray]:

@@ -21,6 +21,7 @@ from napari_threestage.classes import ClassTable
 from napari_threestage.errors import ProjectError
 from napari_threestage.files import remove_temporaries, safe_name
 from napari_threestage.labels import GROUND_TRUTH
+from napari_threestage.lengths import pixel_size
 from napari_threestage.locks import hold_lock
 from napari_threestage.project_file import (
     ImageRecord,
@@ -267,6 +268,7 @@ class Project:
             sha256=digest,
             split=split,
             linked=str(link) if link else None,
+            pixel=pixel_size(image.scale, image.unit),
         )
         with self._changing:
             self._file.images[image_id] = record

@@ -6,7 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    field_validator,
+    model_validator,
+)
 
 from napari_threestage.errors import ProjectError
 from napari_threestage.palette import new_color
@@ -15,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-SCHEMA = 2
+SCHEMA = 3
 MOST_CLASSES = 254
 HIGHEST_ID = 65535
 
@@ -34,7 +41,11 @@ class LabelClass(BaseModel):
 
 
 class ImageRecord(BaseModel):
-    """What ``project.json`` knows of an image, so that listing needs no look at the pixels."""
+    """What ``project.json`` knows of an image, so that listing needs no look at the pixels.
+
+    `pixel` holds the sides of a pixel in metres, y and x; None where they are not known, or where
+    an older version has imported the image.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")  # becomes part of a path
@@ -45,6 +56,7 @@ class ImageRecord(BaseModel):
     sha256: str
     split: Literal["train", "validation"] = "train"
     linked: str | None = None
+    pixel: tuple[PositiveFloat, PositiveFloat] | None = None
 
     @property
     def channels(self) -> int:
@@ -150,11 +162,14 @@ def read_project_file(path: Path) -> ProjectFile:
 
 
 def _of_this_schema(raw: dict[str, Any]) -> dict[str, Any]:
-    """Bring the content of an older version's file up to date: labels were places of classes."""
+    """Bring the content of an older version's file up to date.
+
+    In the first version labels were places of classes; before the third nobody noted pixel sizes.
+    """
     if int(raw.get("schema_version", 1)) == 1:
         classes = [{"id": number, **entry} for number, entry in enumerate(raw["classes"], start=1)]
-        return raw | {"schema_version": SCHEMA, "classes": classes}
-    return raw
+        raw = raw | {"classes": classes}
+    return raw | {"schema_version": SCHEMA}
 
 
 def check_classes(classes: Sequence[LabelClass]) -> None:

@@ -14,6 +14,7 @@ from napari_threestage.check import plan_run
 from napari_threestage.config import load_config
 from napari_threestage.errors import NotReadyError
 from napari_threestage.memory_estimate import FreeMemory, MemoryEstimate
+from napari_threestage.project import Project
 from napari_threestage.store import ImageArray
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_threestage.check import Plan
-    from napari_threestage.project import ImageRecord, Project
+    from napari_threestage.project import ImageRecord
 
     AddImage = Callable[..., ImageRecord]
 
@@ -114,6 +115,52 @@ def test_images_far_smaller_than_a_crop_are_a_warning(
     )
     assert level == "warning" and message.startswith("2 images, e.g. a-")
     assert told(plan_run(small_project, load_config("quick", {"data.crop": [128, 900]}))) == []
+
+
+def add_sized(project: Project, name: str, side: float, unit: str, split: str = "train") -> str:
+    pixels = np.random.default_rng(sum(name.encode())).integers(0, 256, (1, 64, 64), np.uint8)
+    scale, units = dict.fromkeys("yx", side), dict.fromkeys("yx", unit)
+    image = ImageArray(pixels, "cyx", scale, units)
+    record, _ = project.add_image(name, image, split=split)  # type: ignore[arg-type]
+    return record.id
+
+
+def test_pixels_of_very_different_sizes_are_a_warning(
+    small_project: Project, add_image: AddImage
+) -> None:
+    add_image("a", FULL)  # whose size nobody knows
+    fine = add_sized(small_project, "b", 250, "nanometer")
+    add_sized(small_project, "c", 0.37, "micrometer")
+    assert plan_run(small_project, CONFIG).problems == []
+    coarse = add_sized(small_project, "d", 0.5, "micrometer", "validation")
+    small_project.save()
+    plan = plan_run(Project(small_project.path), CONFIG)
+    assert told(plan) == [
+        (
+            "warning",
+            f"Pixels have different sizes, from 250 nm ({fine}) to 500 nm ({coarse}): the same "
+            "thing is up to 2 times as large in some images.",
+        )
+    ]
+    assert (plan.problems[0].kind, plan.problems[0].about) == ("pixel sizes", coarse)
+
+
+def test_projects_of_before_say_nothing_of_their_pixels(
+    small_project: Project, add_image: AddImage
+) -> None:
+    add_image("a", FULL)
+    for name, side in (("b", 0.25), ("c", 2.0)):
+        add_sized(small_project, name, side, "micrometer")
+    small_project.save()
+    file = small_project.path / "project.json"
+    content = json.loads(file.read_text()) | {"schema_version": 2}
+    for record in content["images"].values():
+        del record["pixel"]
+    file.write_text(json.dumps(content))
+    opened = Project(small_project.path)
+    assert plan_run(opened, CONFIG).problems == []
+    opened.save()
+    assert json.loads(file.read_text())["schema_version"] == 3
 
 
 def test_errors_come_before_warnings(small_project: Project, add_image: AddImage) -> None:

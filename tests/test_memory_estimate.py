@@ -61,7 +61,7 @@ def test_the_estimate_of_a_known_run_stays_as_it_is(project: Project) -> None:
         "process": 950_000_000,
         "networks": 265_663_816,
         "crops": 329_252_864,
-        "losses": 94_371_840,
+        "losses": 111_149_056,
         "images": 36_864,
     }
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_threestage.lengths import in_metres, unit_name
-from napari_threestage.pixel_size import PixelSize, agreed, pixel_size
+from napari_threestage.lengths import PixelSize, in_metres, length_text, pixel_size, unit_name
+from napari_threestage.pixel_size import agreed
 from napari_threestage.store import ImageArray
 
 MICRON = dict.fromkeys("yx", "micrometer")
@@ -41,6 +41,21 @@ def test_what_is_no_length(size: Any) -> None:
 @pytest.mark.parametrize("unit", ["", "pixel", "second", None, 5, ["m"], "inchworm"])
 def test_what_is_no_unit_of_length(unit: Any) -> None:
     assert in_metres(1.0, unit) is None
+
+
+@pytest.mark.parametrize(
+    ("metres", "text"),
+    [
+        (2.5e-7, "250 nm"),
+        (3.25e-6, "3.25 µm"),
+        (9.999e-7, "1 µm"),
+        (1e-3, "1 mm"),
+        (1.5e-11, "0.015 nm"),
+        (2e4, "20 km"),
+    ],
+)
+def test_lengths_for_people(metres: float, text: str) -> None:
+    assert length_text(metres) == text
 
 
 def test_units_have_one_name() -> None:

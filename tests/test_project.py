@@ -171,8 +171,8 @@ def test_a_project_file_that_is_cut_or_garbage_is_damaged(
 
 def test_a_project_of_a_newer_program_asks_for_an_update(small_project: Project) -> None:
     file = small_project.path / "project.json"
-    file.write_text(json.dumps({"schema_version": 3, "whatever": "comes"}))
-    with pytest.raises(ProjectError, match=r"newer version .* \(schema 3, this one knows 2\)"):
+    file.write_text(json.dumps({"schema_version": 4, "whatever": "comes"}))
+    with pytest.raises(ProjectError, match=r"newer version .* \(schema 4, this one knows 3\)"):
         Project(small_project.path)
 
 
@@ -400,7 +400,7 @@ def test_a_project_of_the_first_schema_keeps_its_labels(three: tuple[Project, st
     np.testing.assert_array_equal(opened.read_labels(image_id), ROW)
     opened.set_class_table(opened.class_table.move(3, 0))
     opened.save()
-    assert json.loads(file.read_text())["schema_version"] == 2
+    assert json.loads(file.read_text())["schema_version"] == 3
     assert Project(project.path).read_labels(image_id).tolist() == [[0, 2, 3, 1]]  # type: ignore[union-attr]
 
 

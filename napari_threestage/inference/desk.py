@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_threestage.inference.segmenter import Prediction
-    from napari_threestage.pixel_size import PixelSize
+    from napari_threestage.lengths import PixelSize
     from napari_threestage.store import ImageArray
 
 ZARR = "ome-zarr"

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from napari_threestage.errors import ImageFileError
-from napari_threestage.pixel_size import PixelSize, pixel_size
+from napari_threestage.lengths import PixelSize, pixel_size
 from napari_threestage.segmenter_info import MOST_MAGNIFIED, is_magnification
 
 if TYPE_CHECKING:

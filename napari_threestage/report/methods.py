@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from napari_threestage.labels import DENSE
+from napari_threestage.labels import is_labelled_in_part
 from napari_threestage.report.recipe_text import recipe_sentences
 from napari_threestage.report.wording import bounds, count, counted, enumerated, file_name, percent
 from napari_threestage.sections import WITHOUT_BATCH_NORM
@@ -108,7 +108,7 @@ def _is_partly_labelled(material: Material) -> bool:
     """Say whether many pixels of the labelled images had no label."""
     inputs, known = material.inputs, material.project.images
     shapes = [known[image_id].label_shape for image_id in inputs.labels if image_id in known]
-    return sum(inputs.pixels.values()) <= DENSE * sum(map(prod, shapes))
+    return is_labelled_in_part(sum(inputs.pixels.values()), sum(map(prod, shapes)))
 
 
 def _network(config: Config) -> str:

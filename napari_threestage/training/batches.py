@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_threestage.labels import DENSE
+from napari_threestage.labels import is_labelled_in_part
 from napari_threestage.training.losses import IGNORE
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ def _class_places(truth: Tensor | None) -> list[Tensor]:
 
 def is_sparse(truth: Tensor | None) -> bool:
     """Whether a plane (H, W) has labels, but on parts of it only."""
-    return truth is not None and float((truth != IGNORE).float().mean()) <= DENSE
+    if truth is None:
+        return False
+    return is_labelled_in_part(int((truth != IGNORE).sum()), truth.numel())
 
 
 def _uniform(generator: torch.Generator) -> float:

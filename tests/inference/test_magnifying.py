@@ -24,7 +24,7 @@ from napari_threestage.inference.magnifying import (
     wanted_magnification,
 )
 from napari_threestage.inference.segmenter import Segmenter, load_segmenter, seen_tiles
-from napari_threestage.pixel_size import PixelSize
+from napari_threestage.lengths import PixelSize
 from napari_threestage.segmenter_info import Card, read_info
 from napari_threestage.store import ImageArray
 from napari_threestage.training.networks import BlockNetwork, build_network

@@ -15,12 +15,17 @@ from torch.utils._pytree import tree_leaves
 from napari_threestage.backbone_costs import BACKBONES
 from napari_threestage.config import NetworkConfig, load_config
 from napari_threestage.memory_estimate import (
+    FLOAT,
     HALF,
+    LOGITS,
+    PIXEL,
     PYRAMID,
     own_parameters,
     segmenter_parameters,
 )
 from napari_threestage.training.batch_norm import freeze_batch_norm
+from napari_threestage.training.crf import crf_loss
+from napari_threestage.training.losses import IGNORE, dice_loss, masked_cross_entropy
 from napari_threestage.training.multitask import TwoBranchNetwork
 from napari_threestage.training.networks import build_network, build_own_blocks
 
@@ -209,3 +214,18 @@ def test_half_precision_saves_half_of_it(backbone: str, one_thread: None) -> Non
         half = saved_per_pixel(network, branch=True, side=32, device="cpu")
     copies = 2 * count(network) / (BATCH * 32**2)  # of the weights
     assert half - copies == pytest.approx(HALF * whole, rel=0.1)
+
+
+@pytest.mark.parametrize("n_classes", [2, 20])
+def test_all_terms_of_labelled_crops_need_no_more_than_losses_are_said_to(n_classes: int) -> None:
+    side = 32
+    truth = torch.randint(n_classes, (BATCH, side, side))
+    truth[:, :20] = IGNORE
+    images, everywhere = torch.rand(BATCH, 3, side, side), torch.ones_like(truth, dtype=torch.bool)
+    with PeakMeter([truth, images, everywhere]) as meter:
+        logits = torch.randn(BATCH, n_classes, side, side, requires_grad=True)
+        total = masked_cross_entropy(logits, truth) + dice_loss(logits, truth)
+        total = total + crf_loss(logits, images, truth == IGNORE, everywhere)
+        total.backward()
+    said = PIXEL + FLOAT * LOGITS * n_classes
+    assert said / 3 < meter.peak / truth.numel() < said

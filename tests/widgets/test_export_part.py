@@ -457,7 +457,8 @@ def test_a_layer_gets_a_mask_in_its_place(exporter: Exporter, program: StandIn) 
 
     np.testing.assert_array_equal(layer.data, before)
     assert exporter.person.bench.layers.truth.data.max() == 2  # as it was
-    assert not Path(program.after("--images")).exists()
+    handed = Path(program.after("--images"))
+    exporter.person.wait(lambda: not handed.exists())  # a thread removes it, a little later
 
 
 def test_a_layer_is_magnified_and_what_its_pixels_are_is_told(

@@ -27,6 +27,7 @@ from bench_common import (
     make_samples,
     milliseconds_by_part,
     ratio,
+    ratio_of_blocks,
     run_in_turn,
     speed_parser,
 )
@@ -34,20 +35,26 @@ from plain_step import PlainTrainer
 from rich.console import Console
 from rich.table import Table
 
+from napari_threestage.config import for_stage, load_config, parse_setting
 from napari_threestage.training.loop import StageTrainer
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     import torch
 
     from napari_threestage.config import Config
     from napari_threestage.stages import StageSpec
 
+WHOLE = [1, 2, 3]
+
 
 def main() -> None:
     options = parse_arguments()
     results = by_stage(measure, options)
+    if options.stages == WHOLE:
+        results["run"] = of_a_run(results["stages"], options)
     results["summary"] = summary(results)
     keep(results, options.output)
     show(results)
@@ -55,7 +62,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = speed_parser(__doc__)
-    parser.add_argument("--stages", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--stages", type=int, nargs="+", default=WHOLE)
     parser.add_argument("--workers", type=int, default=0, help="threads of the plain step's PIL")
     parser.add_argument("--peak-tflops", type=float, help="of the device, to tell the share of it")
     return parser.parse_args()
@@ -85,6 +92,7 @@ def measure(
         "images_per_step": count,
         "ms": {"plain": 1e3 * plain.median, "ours": 1e3 * ours.median, "bare": 1e3 * bare.median},
         "images_per_second": {"plain": count / plain.median, "ours": count / ours.median},
+        "block_seconds": {"plain": plain.seconds, "ours": ours.seconds},
         "speed_up": ratio(plain, ours),
         "times_bare": ratio(ours, bare),
         "parts_ms": parts,
@@ -101,6 +109,20 @@ def measure(
     return result
 
 
+def of_a_run(stages: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
+    """The same for all steps of a run of the preset, each stage with as many as it has."""
+    config = load_config(options.preset, dict(map(parse_setting, options.set)))
+    steps = [for_stage(config.stages.steps, number) for number in WHOLE]
+    seconds = {
+        side: [
+            sum(count * one for count, one in zip(steps, block, strict=True))
+            for block in zip(*(stage["block_seconds"][side] for stage in stages), strict=True)
+        ]
+        for side in ("plain", "ours")
+    }
+    return {"steps": steps, "speed_up": ratio_of_blocks(seconds["plain"], seconds["ours"])}
+
+
 def summary(results: dict[str, Any]) -> list[list[str]]:
     """Name and value of the figures that count."""
     rows = []
@@ -108,6 +130,9 @@ def summary(results: dict[str, Any]) -> list[list[str]]:
         name = f"{results['backbone']}, stage {stage['stage']}"
         rows.append([f"{name}: times the plain step's speed", spread(stage["speed_up"])])
         rows.append([f"{name}: input, share of the step", percent(stage["input_share"])])
+    if run := results.get("run"):
+        name = f"{results['backbone']}, {' + '.join(map(str, run['steps']))} steps"
+        rows.append([f"{name}: times the plain step's speed", spread(run["speed_up"])])
     return rows
 
 
@@ -152,6 +177,9 @@ def show(results: dict[str, Any]) -> None:
             if any(cells):
                 table.add_row(f"{part}, ms", *cells)
     console.print(table)
+    if run := results.get("run"):
+        steps = " + ".join(map(str, run["steps"]))
+        console.print(f"A run of {steps} steps, plain / ours: {spread(run['speed_up'])}")
 
 
 def spread(value: dict[str, float]) -> str:

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -333,3 +333,16 @@ def test_both_steps_that_learn_from_strokes_are_measured(
     (stage,) = json.loads((tmp_path / "found.json").read_text())["stages"]
     assert stage["times"]["low"] <= stage["times"]["median"] <= stage["times"]["high"]
     assert f"{stage['times']['median']:.2f} times" in capsys.readouterr().out
+
+
+def test_a_stage_counts_by_its_steps_in_the_speed_of_a_run(load: Any) -> None:
+    step = load("step")
+    stages = [
+        {"block_seconds": {"plain": [3.0, 4.0, 3.0], "ours": [2.0, 1.0, 2.0]}},
+        {"block_seconds": {"plain": [8.0, 8.0, 8.0], "ours": [4.0, 4.0, 2.0]}},
+        {"block_seconds": {"plain": [9.0, 9.0, 9.0], "ours": [4.0, 4.0, 4.0]}},
+    ]
+    options = SimpleNamespace(preset="quick", set=["stages.steps=[200,300,100]"])
+    run = step.of_a_run(stages, options)
+    assert run["steps"] == [200, 300, 100]
+    assert run["speed_up"] == pytest.approx({"median": 41 / 18, "low": 39 / 20, "high": 39 / 14})

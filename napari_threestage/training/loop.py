@@ -23,6 +23,7 @@ from napari_threestage.stages import student_crops
 from napari_threestage.training.batch_norm import freeze_batch_norm
 from napari_threestage.training.batches import step_generator
 from napari_threestage.training.clean_statistics import CleanStatistics, PlainCrops
+from napari_threestage.training.cpu_kernels import choose_kernels
 from napari_threestage.training.crops import (
     DevicePlanes,
     HostPlanes,
@@ -97,6 +98,9 @@ class StageTrainer:
         self.teacher = Teacher(
             self.network.segmenter, config.teacher, warm=spec.start_from is not None
         )
+        if device.type == "cpu":
+            choose_kernels(self.network, learns=True)
+            choose_kernels(self.teacher.network, learns=False)
         self._make_targets = TargetMaker(spec, config, self.teacher, device, seed, self.workers)
         self._samples = samples
         self._objective = Objective(spec, config, self._class_weight(), self.workers)

@@ -209,8 +209,8 @@ def _pixel_problems(project: Project, ids: list[str]) -> list[Problem]:
     if high <= MOST_APART * low:
         return []
     message = (
-        f"Pixels have different sizes, from {length_text(low)} ({fine}) to {length_text(high)} "
-        f"({coarse}): the same thing is up to {high / low:.3g} times as large in some images."
+        f"Pixels of {coarse} are {high / low:.3g} times as large as those of {fine} "
+        f"({length_text(high)}, {length_text(low)}), so that things look smaller there."
     )
     fix = "Resample the images to one size before importing them, or make a project for each size."
     return [Problem("warning", message, fix, "pixel sizes", coarse)]

@@ -138,8 +138,8 @@ def test_pixels_of_very_different_sizes_are_a_warning(
     assert told(plan) == [
         (
             "warning",
-            f"Pixels have different sizes, from 250 nm ({fine}) to 500 nm ({coarse}): the same "
-            "thing is up to 2 times as large in some images.",
+            f"Pixels of {coarse} are 2 times as large as those of {fine} (500 nm, 250 nm), so that "
+            "things look smaller there.",
         )
     ]
     assert (plan.problems[0].kind, plan.problems[0].about) == ("pixel sizes", coarse)

@@ -110,7 +110,10 @@ def measure(
 
 
 def of_a_run(stages: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
-    """The same for all steps of a run of the preset, each stage with as many as it has."""
+    """The same for all steps of a run of the preset, each stage with as many as it has.
+
+    Stages are measured one after another; the range is that of all first blocks, all second ones.
+    """
     config = load_config(options.preset, dict(map(parse_setting, options.set)))
     steps = [for_stage(config.stages.steps, number) for number in WHOLE]
     seconds = {

@@ -209,11 +209,15 @@ def _pixel_problems(project: Project, ids: list[str]) -> list[Problem]:
     if high <= MOST_APART * low:
         return []
     message = (
-        f"Pixels of {coarse} are {high / low:.3g} times as large as those of {fine} "
+        f"Pixels of {coarse} are said to be {_times(high / low)} as large as those of {fine} "
         f"({length_text(high)}, {length_text(low)}), so that things look smaller there."
     )
-    fix = "Resample the images to one size before importing them, or make a project for each size."
+    fix = "If so, resample the images to one size before importing them, or use two projects."
     return [Problem("warning", message, fix, "pixel sizes", coarse)]
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.3g} times" if factor < 1000 else f"{factor:,.0f} times"
 
 
 def _memory_problems(needed: MemoryEstimate, free: FreeMemory, config: Config) -> list[Problem]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SHORTEST, LONGEST = 1e-15, 1e9  # metres: what is beyond is no image's
 SQUARE = 1.25  # how much longer one side of a pixel may be where the other one fits
 UNITS = {
     "nanometer": ("nm", "nanometre"),
@@ -56,7 +57,8 @@ def in_metres(size: Any, unit: Any) -> float | None:
     metres = METRES.get(_NAMES.get(text, text))
     if metres is None or isinstance(size, bool) or not isinstance(size, int | float):
         return None
-    return size * metres if 0 < size < math.inf else None
+    length = size * metres
+    return length if SHORTEST < length < LONGEST else None
 
 
 def length_text(metres: float) -> str:

@@ -229,8 +229,18 @@ class Project:
         image_id = self._new_id(name, digest)
         with self.changing_image(image_id):
             if image_id in self.images:
-                return self.images[image_id], False
+                return self._known_image(image_id, image), False
             return self._store_image(image_id, digest, name, image, split, link), True
+
+    def _known_image(self, image_id: str, image: store.ImageArray) -> ImageRecord:
+        """Return a record, with the size of a pixel if nobody has noted it so far."""
+        record = self.images[image_id]
+        size = pixel_size(image.scale, image.unit)
+        if record.pixel is None and size is not None:
+            record = record.model_copy(update={"pixel": size})
+            with self._changing:
+                self._file.images[image_id] = record
+        return record
 
     def _new_id(self, name: str, digest: str) -> str:
         """Return an id that no image with other pixels has."""

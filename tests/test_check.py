@@ -138,11 +138,19 @@ def test_pixels_of_very_different_sizes_are_a_warning(
     assert told(plan) == [
         (
             "warning",
-            f"Pixels of {coarse} are 2 times as large as those of {fine} (500 nm, 250 nm), so that "
-            "things look smaller there.",
+            f"Pixels of {coarse} are said to be 2 times as large as those of {fine} "
+            "(500 nm, 250 nm), so that things look smaller there.",
         )
     ]
     assert (plan.problems[0].kind, plan.problems[0].about) == ("pixel sizes", coarse)
+
+
+def test_a_wrong_unit_is_told_in_plain_numbers(small_project: Project, add_image: AddImage) -> None:
+    add_image("a", FULL)
+    add_sized(small_project, "b", 0.25, "micrometer")
+    add_sized(small_project, "c", 0.625, "millimeter")
+    (problem,) = plan_run(small_project, CONFIG).problems
+    assert "2,500 times as large" in problem.message and "(625 µm, 250 nm)" in problem.message
 
 
 def test_projects_of_before_say_nothing_of_their_pixels(
@@ -161,6 +169,10 @@ def test_projects_of_before_say_nothing_of_their_pixels(
     assert plan_run(opened, CONFIG).problems == []
     opened.save()
     assert json.loads(file.read_text())["schema_version"] == 3
+    for name, side in (("b", 0.25), ("c", 2.0)):  # the same files once more
+        add_sized(opened, name, side, "micrometer")
+    assert [one.kind for one in plan_run(opened, CONFIG).problems] == ["pixel sizes"]
+    assert len(opened.images) == 3
 
 
 def test_errors_come_before_warnings(small_project: Project, add_image: AddImage) -> None:

@@ -33,7 +33,9 @@ def test_lengths_in_metres(size: float, unit: str, expected: float) -> None:
     assert in_metres(size, unit) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), "1", None, [1], True])
+@pytest.mark.parametrize(
+    "size", [0.0, -1.0, 1e-320, 1e300, float("nan"), float("inf"), "1", None, [1], True]
+)
 def test_what_is_no_length(size: Any) -> None:
     assert in_metres(size, "micrometer") is None
 

@@ -24,7 +24,7 @@ def folded(network: Network) -> Network:
     copied = copy.deepcopy(network)
     for module in copied.modules():
         for (name, first), (next_name, second) in itertools.pairwise([*module.named_children()]):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            if type(first) is nn.Conv2d and isinstance(second, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(first, second))
                 setattr(module, next_name, nn.Identity())
     return copied

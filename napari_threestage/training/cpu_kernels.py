@@ -27,7 +27,8 @@ class PointwiseConv(nn.Conv2d):
         """(B, C, H, W) -> (B, K, H, W)."""
         if torch.get_num_threads() == 1 or not _is_channels_last(images):
             return super().forward(images)
-        found = F.linear(images.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # so that its gradient lies as it does
+        found = F.linear(images.permute(0, 2, 3, 1), weight, self.bias)
         return found.permute(0, 3, 1, 2)
 
 
@@ -44,7 +45,7 @@ def choose_kernels(network: nn.Module, *, learns: bool) -> None:
         if learns and isinstance(module, nn.Hardtanh | nn.Hardswish):
             module.inplace = False
         for name, child in module.named_children():
-            if isinstance(child, nn.Conv2d) and _is_pointwise(child):
+            if type(child) is nn.Conv2d and _is_pointwise(child):
                 setattr(module, name, PointwiseConv.of(child))
 
 

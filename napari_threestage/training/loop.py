@@ -98,7 +98,7 @@ class StageTrainer:
         self.teacher = Teacher(
             self.network.segmenter, config.teacher, warm=spec.start_from is not None
         )
-        if device.type == "cpu":
+        if device.type == "cpu" and not config.compile:  # or torch chooses for itself
             choose_kernels(self.network, learns=True)
             choose_kernels(self.teacher.network, learns=False)
         self._make_targets = TargetMaker(spec, config, self.teacher, device, seed, self.workers)

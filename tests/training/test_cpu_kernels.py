@@ -35,7 +35,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_a_product_of_matrices_is_the_convolution(
     threads: int, bias: bool, layout: torch.memory_format
 ) -> None:
-    conv = nn.Conv2d(5, 7, 1, bias=bias)
+    conv = nn.Conv2d(5, 7, 1, bias=bias).to(memory_format=CHANNELS_LAST)
     ours = PointwiseConv.of(conv)
     images = torch.randn(3, 5, 8, 6).to(memory_format=layout)
     answer = torch.randn(3, 7, 8, 6)
@@ -46,9 +46,10 @@ def test_a_product_of_matrices_is_the_convolution(
         out.backward(answer)
         found.append([out, given.grad, *(value.grad for value in module.parameters())])
         for value in module.parameters():
+            assert value.grad is not None and value.grad.stride() == value.stride()
             value.grad = None
-        assert out.is_contiguous(memory_format=layout)
     for one, other in zip(*found, strict=True):
+        assert one.stride() == other.stride()
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
         assert threads > 1 or torch.equal(one, other)
 
@@ -80,15 +81,15 @@ def test_a_network_that_does_not_learn_still_works_in_place() -> None:
     assert type(network[0]) is PointwiseConv and network[1].inplace
 
 
-def mobile_trainer() -> StageTrainer:
-    changes = {"network.backbone": "mobilenet_v2", "network.weights": "none"}
-    config = load_config("quick", SMALL | changes)
+def mobile_trainer(**changes: bool) -> StageTrainer:
+    network = {"network.backbone": "mobilenet_v2", "network.weights": "none"}
+    config = load_config("quick", SMALL | network | changes)
     torch.manual_seed(0)
     segmenter = build_network(config.network, 1, N_CLASSES)
     branch = build_own_blocks(config.network, 1, N_CLASSES, 1)
     spec = StageSpec(3, 2, 1, 10, 2, True)
-    network = TwoBranchNetwork(segmenter, branch)
-    return StageTrainer(spec, config, samples(), network, torch.device("cpu"), 1)
+    both = TwoBranchNetwork(segmenter, branch)
+    return StageTrainer(spec, config, samples(), both, torch.device("cpu"), 1)
 
 
 def test_a_step_learns_the_same(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +107,8 @@ def test_a_step_learns_the_same(threads: int, monkeypatch: pytest.MonkeyPatch) -
             ours.network.state_dict().values(), plain.network.state_dict().values(), strict=True
         ):
             assert torch.equal(one, other)
+
+
+def test_what_is_compiled_keeps_torchs_own() -> None:
+    trainer = mobile_trainer(compile=True)
+    assert not any(isinstance(one, PointwiseConv) for one in trainer.network.modules())

@@ -23,6 +23,7 @@ from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import stage_table
 from napari_threestage.training.data import SampleSet
 from napari_threestage.training.masks import MaskWriter
+from napari_threestage.training.networks import BlockNetwork
 from napari_threestage.training.witness import Witness
 
 if TYPE_CHECKING:
@@ -35,15 +36,14 @@ STEPS = ("import", "load", "pseudo-masks", "load pseudo-masks")
 WARM_UP = 4  # images of another project, until everything is imported and every cache filled
 
 
-class OneLayer(nn.Module):
-    """The least of a network: what is measured is all but the network."""
+class OneLayer(nn.Conv2d):
+    """The least of a decoder: what is measured is all but the network."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList([nn.Identity(), nn.Conv2d(3, len(NAMES), 1)])
+        super().__init__(3, len(NAMES), 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.blocks[1](self.blocks[0](images))
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return super().forward(maps[-1])
 
 
 def measure_images(folder: Path, count: int) -> dict[str, Any]:
@@ -78,7 +78,8 @@ def take(folder: Path, count: int) -> dict[str, float]:
     run = Run.create(project, config, inputs_of(project))
     run.stage_path(1).mkdir()
     (spec,) = stage_table(config, 1)
-    segmenter = Segmenter(OneLayer(), describe(run), torch.device("cpu"))  # type: ignore[arg-type]
+    network = BlockNetwork([nn.Identity(), OneLayer()], [0.5] * 3, [0.25] * 3)
+    segmenter = Segmenter(network, describe(run), torch.device("cpu"))
     writer = MaskWriter(project, run, run.record, lambda: None)
     written = seconds_of(lambda: writer.write_masks(spec, Witness(segmenter)))
     loaded = seconds_of(lambda: SampleSet(project, run))

@@ -346,3 +346,11 @@ def test_a_stage_counts_by_its_steps_in_the_speed_of_a_run(load: Any) -> None:
     run = step.of_a_run(stages, options)
     assert run["steps"] == [200, 300, 100]
     assert run["speed_up"] == pytest.approx({"median": 41 / 18, "low": 39 / 20, "high": 39 / 14})
+
+
+def test_every_step_of_an_image_has_its_time(load: Any, tmp_path: Path) -> None:
+    growth = load("growth_images")
+    found = growth.measure_images(tmp_path, 2)
+    assert found["images"] == 2
+    assert all(found[step] > 0 for step in growth.STEPS)
+    assert list(tmp_path.iterdir()) == []

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from bench_common import Side, make_network, make_samples, ratio, run_in_turn
+from predict import bare
 
 from napari_threestage.config import InferenceConfig, load_config
-from napari_threestage.inference import predict
 from napari_threestage.inference.device import choose_device
+from napari_threestage.inference.predict import predict_plane
 from napari_threestage.inference.segmenter import Segmenter
 from napari_threestage.segmenter_info import SegmenterInfo
 from napari_threestage.stages import stage_table
@@ -52,39 +53,17 @@ def measure_size(side: int, device_name: str, threads: int, blocks: int) -> dict
     """Seconds per megapixel, and how many times those of the bare network on the same tiles."""
     device = set_up(device_name, threads)
     network, plane = make_segmenter(device), noise(side)
-    tiled = Side.build(
-        lambda: lambda: predict.predict_plane(network, plane, INFERENCE, device), device
-    )
-    bare = Side.build(lambda: bare_network(network, plane, device), device)
+    tiled = Side.build(lambda: lambda: predict_plane(network, plane, INFERENCE, device), device)
+    alone = Side.build(lambda: bare(network, plane, INFERENCE, device), device)
     steps = max(1, 2048**2 // side**2 // 4)
-    run_in_turn([tiled, bare], blocks, steps)
+    run_in_turn([tiled, alone], blocks, steps)
     megapixels = side**2 / 1e6
     return {
         "side": side,
         "seconds per megapixel": tiled.median / megapixels,
-        "bare": bare.median / megapixels,
-        "to bare": ratio(tiled, bare),
+        "bare": alone.median / megapixels,
+        "to bare": ratio(tiled, alone),
     }
-
-
-def bare_network(network: nn.Module, plane: np.ndarray, device: torch.device) -> Callable[[], None]:
-    """Return what runs the network on the tiles, which are on the device already.
-
-    Tiles of one shape have the same content here, so that they take no more memory than one.
-    """
-    tiles = predict._tiles(plane.shape[1:], INFERENCE)
-    shapes: dict[tuple[int, ...], torch.Tensor] = {}
-    inputs = []
-    for batch in predict._batches(tiles, device):
-        images = predict._load([plane[:, a.window, b.window] for a, b in batch], device)
-        inputs.append(shapes.setdefault(tuple(images.shape), images))
-
-    def run() -> None:
-        with torch.inference_mode(), predict._autocast(device):
-            for images in inputs:
-                network(images)
-
-    return run
 
 
 def measure_memory(folder: Path, side: int, device_name: str, threads: int) -> dict[str, Any]:
@@ -138,7 +117,7 @@ def measure_classes(
 
 def prediction(count: int, device: torch.device) -> Callable[[], Any]:
     network, plane = make_segmenter(device, count), noise(PLANE)
-    return lambda: predict.predict_plane(network, plane, INFERENCE, device)
+    return lambda: predict_plane(network, plane, INFERENCE, device)
 
 
 def training_step(count: int, device: torch.device) -> Callable[[], Any]:

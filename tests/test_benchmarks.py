@@ -354,3 +354,14 @@ def test_every_step_of_an_image_has_its_time(load: Any, tmp_path: Path) -> None:
     assert found["images"] == 2
     assert all(found[step] > 0 for step in growth.STEPS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_prediction_and_classes_have_their_times(load: Any, tmp_path: Path) -> None:
+    growth = load("growth_network")
+    row = growth.measure_size(512, "cpu", 1, 1)
+    assert row["seconds per megapixel"] > 0 and row["to bare"]["low"] > 0.5
+    memory = growth.measure_memory(tmp_path, 128, "cpu", 1)
+    assert memory["memory before"] <= memory["memory writing"] <= memory["memory"]
+    counts = growth.measure_classes([2, 3], "cpu", 1, 1)
+    assert [one["classes"] for one in counts] == [2, 3]
+    assert all(one["step"] > 0 for one in counts)

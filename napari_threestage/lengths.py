@@ -52,7 +52,7 @@ def unit_name(text: Any) -> str | None:
 
 
 def in_metres(size: Any, unit: Any) -> float | None:
-    """Return a length in metres; None for what is no length above 0 with a known unit."""
+    """Return a length in metres; None for what no image has, and without a known unit."""
     text = str(unit).strip().lower()
     metres = METRES.get(_NAMES.get(text, text))
     if metres is None or isinstance(size, bool) or not isinstance(size, int | float):

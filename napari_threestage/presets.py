@@ -2,7 +2,7 @@
 
 ``paper-voc`` and ``paper-cityscapes`` carry the numbers of the paper and, where it is silent, those
 of its published script.  ``quick``, ``best`` and ``balanced`` are ours and earn their place on real
-data; see ``docs/quick.md``.
+data; see ``docs/quick.md`` and ``docs/recipe.md``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _QUICK: dict[str, Any] = {
         "output_stride": 16,
         "batch_norm": "live",
         "align_corners": False,
-        "zoom": 1.5,  # see "Seen enlarged" in docs/quick.md
+        "zoom": 1.5,  # see "Seen enlarged" in docs/recipe.md
     },
     "data": {
         "crop": (64, 64),
@@ -49,7 +49,7 @@ _QUICK: dict[str, Any] = {
     "loss": {"consistency": 1.0, "pseudo": 0.5, "threshold": 0.9, "dice": 0.5, "crf": 0.1},
     "optimiser": {
         "name": "adamw",
-        "learning_rate": 2e-3,  # its steps are few; see "Ten switches at once" in docs/quick.md
+        "learning_rate": 2e-3,  # its steps are few; see "Learning rate" in docs/recipe.md
         "backbone_factor": 0.3,
         "weight_decay": 1e-4,
         "schedule": "poly",

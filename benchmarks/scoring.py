@@ -50,6 +50,13 @@ def read_pairs(options: argparse.Namespace) -> list[Pair]:
     return [read_pair(path, options.data / "masks" / f"{path.stem}.png") for path in chosen]
 
 
+def read_images(folder: Path) -> list[np.ndarray]:
+    """The images (H, W, C) of a folder that has a part `images`, or of the folder itself."""
+    images = folder / "images"
+    paths = sorted((images if images.is_dir() else folder).iterdir())
+    return [np.asarray(Image.open(path)) for path in paths]
+
+
 def read_pair(image: Path, mask: Path) -> Pair:
     indices = np.asarray(Image.open(mask))
     truth = np.where(indices == UNLABELLED, 0, indices + 1).astype(np.uint8)

@@ -37,6 +37,10 @@ MIOU = "mIoU, %"
 WEIGHT = "lambda-"  # how the methods with λ1 = λ2 begin
 SLOT = 0.24  # of a method beside the stages, in inches
 STEP = 0.6  # from one such method to the next, where a stage has 1
+LEAST_GAP = -100.0  # where the axis of the gap ends, for one collapse would flatten all other bars
+ROOM = 0.5  # below the stages and the bounds, as a share of what these span
+
+BEYOND: dict[str, Any] = {"fontsize": "x-small", "color": "#303030"}  # what an axis leaves out
 
 GROUPS = {
     "own": "three stages",
@@ -51,7 +55,8 @@ def stage_curve(summary: Sequence[Entry]) -> Figure:
     """Draw mIoU over the stages, with a panel for each data set and amount of labels.
 
     Methods with several stages are lines through the means with a point for each seed; those with
-    one are level lines: the bounds through the whole panel, the others beside the stages.
+    one are level lines: the bounds through the whole panel, the others beside the stages. Of these
+    the seeds that are far below everything else are figures at the lower edge.
 
     Parameters
     ----------
@@ -73,9 +78,10 @@ def stage_curve(summary: Sequence[Entry]) -> Figure:
     stages = max((len(entry["stages"]) for entry in kept if entry["method"] in staged), default=0)
     slots = {name: stages + 1 + STEP * place for place, name in enumerate(single)}
     for axis, entries in zip(axes, groups, strict=True):
+        least = _least([entry for entry in entries if entry["method"] not in slots])
         for entry in entries:
             if entry["method"] in slots:
-                _draw_single(axis, entry, slots[entry["method"]])
+                _draw_single(axis, entry, slots[entry["method"]], least)
             else:
                 _draw_stages(axis, entry, looks[entry["method"]])
         axis.set(title=panel_title(entries[0]), ylabel=MIOU)
@@ -156,6 +162,8 @@ def label_curve(summary: Sequence[Entry]) -> Figure:
 def gap_bars(summary: Sequence[Entry]) -> Figure:
     """Draw the share of the label gap closed by each method, with a point for each seed.
 
+    Seeds below `LEAST_GAP` are figures at the left edge.
+
     Parameters
     ----------
     summary
@@ -199,8 +207,12 @@ def _draw_gap(axis: Axes, entry: Entry, place: int) -> None:
     gap, name = entry["gap_closed"], entry["method"]
     group = METHODS[name].group if name in METHODS else "ablations"
     color, seeds = GROUP_COLOURS[group], 100 * np.array(list(gap["each"].values()))
-    axis.barh(place, 100 * gap["mean"], 0.7, color=color, alpha=0.45, label=GROUPS[group])
-    axis.scatter(seeds, [place] * len(seeds), color=color, **SEED | {"alpha": 1})
+    mean, shown = max(LEAST_GAP, 100 * gap["mean"]), seeds[seeds >= LEAST_GAP]
+    axis.barh(place, mean, 0.7, color=color, alpha=0.45, label=GROUPS[group])
+    axis.scatter(shown, [place] * len(shown), color=color, **SEED | {"alpha": 1})
+    if beyond := _say_beyond(seeds, LEAST_GAP, ".0f"):
+        edge = axis.get_yaxis_transform()  # wherever the axis ends
+        axis.text(0.01, place, beyond, transform=edge, va="center", **BEYOND)
 
 
 def _draw_stages(axis: Axes, entry: Entry, look: Mapping[str, Any]) -> None:
@@ -212,13 +224,32 @@ def _draw_stages(axis: Axes, entry: Entry, look: Mapping[str, Any]) -> None:
     axis.axhline(level, label=entry["method"], linewidth=1.4, **{**look, "marker": ""})
 
 
-def _draw_single(axis: Axes, entry: Entry, place: float) -> None:
+def _draw_single(axis: Axes, entry: Entry, place: float, least: float) -> None:
     """Draw the mean of a method with one stage as a short line, and a point for each seed."""
     values = _percent(next(iter(entry["stages"].values())))
-    axis.hlines(
-        float(values.mean()), place - STEP / 3, place + STEP / 3, color=NEUTRAL, linewidth=2
-    )
-    axis.scatter([place] * len(values), values, color=NEUTRAL, **SEED)
+    mean, shown = float(values.mean()), values[values >= least]
+    if mean >= least:
+        axis.hlines(mean, place - STEP / 3, place + STEP / 3, color=NEUTRAL, linewidth=2)
+    axis.scatter([place] * len(shown), shown, color=NEUTRAL, **SEED)
+    if beyond := _say_beyond(values, least, ".1f"):
+        edge = axis.get_xaxis_transform()
+        beside = place + STEP / 8  # the points
+        axis.text(beside, 0.02, beyond, transform=edge, rotation=90, va="bottom", **BEYOND)
+
+
+def _least(entries: Iterable[Entry]) -> float:
+    """Return where the axis may end that shows the stages and the bounds, in %."""
+    spreads = [_percent(spread) for entry in entries for spread in entry["stages"].values()]
+    if not spreads:
+        return 0.0
+    values = np.concatenate(spreads)
+    return float(values.min() - ROOM * np.ptp(values))
+
+
+def _say_beyond(values: np.ndarray, least: float, form: str) -> str:
+    """Return the values that lie beyond the end of an axis, after an arrow; empty without any."""
+    beyond = sorted(values[values < least])
+    return " ".join(["←", *(f"{value:{form}}" for value in beyond)]) if beyond else ""
 
 
 def _draw_line(

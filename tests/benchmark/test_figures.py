@@ -140,6 +140,19 @@ def test_gap_bars() -> None:
     assert {(50, 0), (30, 0)} <= {(round(x, 6), y) for x, y in points(axis)}
 
 
+def test_a_collapse_is_a_figure_at_the_edge_and_leaves_the_others_their_room() -> None:
+    collapsed = [row("ict", 0, [0.02]), row("ict", 1, [0.58])]
+    summary = summarise(ROWS + collapsed)
+    (axis,) = stage_curve(summary).axes
+    assert [one.get_text() for one in axis.texts] == ["← 2.0"]
+    assert axis.get_ylim()[0] > 20
+    assert (ticks(axis)["ict"], 58) in points(axis)
+    (axis,) = gap_bars(summary).axes
+    assert [one.get_text() for one in axis.texts] == ["← -120"]
+    assert axis.get_xlim()[0] > -120
+    assert {(-10, 2)} <= {(round(x, 6), y) for x, y in points(axis)}
+
+
 @pytest.mark.parametrize("draw", [stage_curve, weight_curve, label_curve, gap_bars])
 def test_nothing_to_draw(draw: Any) -> None:
     with pytest.raises(NotReadyError, match="no result to draw"):

@@ -3,9 +3,9 @@
     python benchmarks/adapt.py MODEL.safetensors … --data superalloy_sem/test --only '45kx*' 'me3*'
 
 They are adapted to the images that they are scored by, or to those of another folder, such as the
-training images: `--to superalloy_sem/train --shares 1` gives a segmenter the batch norm statistics
-that a stage of `quick` ends with.  Masks hold class indices from 0, and 255 where there is no
-label; they are called like their images.
+training images: `--to superalloy_sem/train --shares 1` gives a segmenter batch norm statistics of
+unperturbed training images, as a stage of `quick` ends with.  Masks hold class indices from 0, and
+255 where there is no label; they are called like their images.
 """
 
 from __future__ import annotations

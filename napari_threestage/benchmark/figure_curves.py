@@ -38,7 +38,7 @@ WEIGHT = "lambda-"  # how the methods with λ1 = λ2 begin
 SLOT = 0.24  # of a method beside the stages, in inches
 STEP = 0.6  # from one such method to the next, where a stage has 1
 LEAST_GAP = -100.0  # where the axis of the gap ends, for one collapse would flatten all other bars
-ROOM = 0.5  # below the stages and the bounds, as a share of what these span
+ROOM, LEAST_ROOM = 0.5, 5.0  # below stages and bounds: a share of what these span; in points
 
 BEYOND: dict[str, Any] = {"fontsize": "x-small", "color": "#303030"}  # what an axis leaves out
 
@@ -243,7 +243,7 @@ def _least(entries: Iterable[Entry]) -> float:
     if not spreads:
         return 0.0
     values = np.concatenate(spreads)
-    return float(values.min() - ROOM * np.ptp(values))
+    return float(values.min() - max(LEAST_ROOM, ROOM * np.ptp(values)))
 
 
 def _say_beyond(values: np.ndarray, least: float, form: str) -> str:

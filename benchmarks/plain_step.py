@@ -226,7 +226,7 @@ def build_optimiser(config: Config, network: TwoBranchNetwork, **how: bool) -> t
 def set_train_mode(network: TwoBranchNetwork, config: Config) -> None:
     """Training mode, with the backbone's batch norm as the recipe has it."""
     network.train()
-    if config.network.batch_norm == "frozen":
+    if config.network.batch_norm_is_frozen:
         for block in list(network.segmenter.blocks)[:-1]:
             for part in block.modules():
                 if isinstance(part, nn.BatchNorm2d):

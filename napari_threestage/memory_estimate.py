@@ -143,7 +143,7 @@ def _training(config: Config, spec: StageSpec, n_classes: int, half: bool) -> di
     own_blocks = spec.own_blocks if config.loss.pseudo > 0 else 0
     branches = 2 if own_blocks else 1
     bytes_kept = backbone.activations[config.network.output_stride]
-    frozen = config.network.batch_norm == "frozen"
+    frozen = config.network.batch_norm_is_frozen
     saved: float = bytes_kept.frozen if frozen else bytes_kept.segmenter
     if own_blocks == 2:
         saved += bytes_kept.own

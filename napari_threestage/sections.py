@@ -69,8 +69,9 @@ class NetworkConfig(Section):
     )
     aspp_rates: tuple[AtLeast1, ...] = Field((6, 12, 18, 24), min_length=1)
     decoder_channels: int = Field(64, ge=8)
-    batch_norm: Literal["frozen", "live"] = Field(
-        "frozen", description="of the backbone; convnext and vit have none"
+    batch_norm: Literal["auto", "frozen", "live"] = Field(
+        "frozen",
+        description="of the backbone, convnext and vit have none; auto: frozen with weights",
     )
     align_corners: bool = True
     zoom: float = Field(
@@ -80,6 +81,13 @@ class NetworkConfig(Section):
         multiple_of=0.25,
         description="the blocks see images enlarged by this",
     )
+
+    @property
+    def batch_norm_is_frozen(self) -> bool:
+        """Whether the backbone keeps the batch norm of its weights: random ones have none."""
+        if self.batch_norm == "auto":
+            return self.weights != "none"
+        return self.batch_norm == "frozen"
 
 
 class DataConfig(Section):

@@ -266,7 +266,13 @@ def test_a_crf_is_told_where_it_had_something_to_do(weight: float, partly: bool)
         ),
         ({"loss.dice": 0, "loss.pseudo": 0}, 3, ["L = L_seg + 1 L_con, where"], ["Dice", "L_pl"]),
         ({}, 1, ["The loss was the cross-entropy"], ["L_con", "Crops of all images", "CutMix"]),
-        ({}, 1, ["320 unperturbed crops, drawn evenly from all images"], []),
+        ({}, 1, ["in the decoder were replaced by those of 320 unperturbed crops"], []),
+        (
+            {"network.weights": "none"},
+            1,
+            ["batch normalisation were replaced by those of 320 unperturbed crops"],
+            ["in the decoder"],
+        ),
         ({"teacher.statistics": "student"}, 3, [], ["unperturbed"]),
         ({"network.batch_norm": "frozen", "network.decoder": "aspp"}, 3, [], ["unperturbed"]),
         (

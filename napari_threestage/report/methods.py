@@ -117,7 +117,7 @@ def _network(config: Config) -> str:
     start = "random weights" if weights == "none" else f"pre-trained weights ({weights})"
     norm = ""
     if not network.backbone.startswith(WITHOUT_BATCH_NORM):
-        frozen = network.batch_norm == "frozen"
+        frozen = network.batch_norm_is_frozen
         norm = f" and {'frozen' if frozen else 'learning'} batch normalisation"
     rates = ""
     if network.decoder == "aspp":

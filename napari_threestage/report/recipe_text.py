@@ -208,12 +208,13 @@ def _teacher(config: Config, learns: bool, begins_alone: bool) -> str:
 
 def _statistics(config: Config) -> str:
     network = config.network
-    live = network.batch_norm == "live" and not network.backbone.startswith(WITHOUT_BATCH_NORM)
+    live = not network.batch_norm_is_frozen and not network.backbone.startswith(WITHOUT_BATCH_NORM)
     if config.teacher.statistics == "student" or not (live or network.decoder == "pyramid"):
         return ""
+    where = "" if live else " in the decoder"
     return (
-        "At the end of a stage, means and variances of batch normalisation were replaced by those "
-        f"of {STATISTICS_CROPS} unperturbed crops, drawn evenly from all images."
+        f"At the end of a stage, means and variances of batch normalisation{where} were replaced "
+        f"by those of {STATISTICS_CROPS} unperturbed crops, drawn evenly from all images."
     )
 
 

@@ -91,7 +91,7 @@ class StageTrainer:
         self.spec, self.config, self.device, self.seed = spec, config, device, seed
         self.workers = workers or Workers()
         self.step = 0
-        if config.network.batch_norm == "frozen":  # the teacher's, too
+        if config.network.batch_norm_is_frozen:  # the teacher's, too
             *backbone, _ = network.segmenter.blocks
             freeze_batch_norm(nn.ModuleList(backbone))
         self.network = network.to(device).to(memory_format=torch.channels_last)

@@ -339,9 +339,19 @@ def values(norm: nn.BatchNorm2d) -> Tensor:
     return torch.cat([norm.weight, norm.bias, norm.running_mean, norm.running_var]).detach().clone()
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_frozen_batch_norm_stays_as_it_is_but_conv6_learns_its_own(frozen: bool) -> None:
-    trainer = make({"network.batch_norm": "frozen" if frozen else "live"})
+@pytest.mark.parametrize(
+    ("batch_norm", "weights", "frozen"),
+    [
+        ("frozen", "imagenet", True),
+        ("live", "imagenet", False),
+        ("auto", "imagenet", True),
+        ("auto", "none", False),
+    ],
+)
+def test_frozen_batch_norm_stays_as_it_is_but_conv6_learns_its_own(
+    batch_norm: str, weights: str, frozen: bool
+) -> None:
+    trainer = make({"network.batch_norm": batch_norm, "network.weights": weights})
     f, own = norms(trainer.network.segmenter), norms(trainer.network.own_blocks)
     before = [values(norm) for norm in [*f, *own]]
     for _ in range(3):

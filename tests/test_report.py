@@ -266,9 +266,14 @@ def test_a_crf_is_told_where_it_had_something_to_do(weight: float, partly: bool)
         ),
         ({"loss.dice": 0, "loss.pseudo": 0}, 3, ["L = L_seg + 1 L_con, where"], ["Dice", "L_pl"]),
         ({}, 1, ["The loss was the cross-entropy"], ["L_con", "Crops of all images", "CutMix"]),
-        ({}, 1, ["in the decoder were replaced by those of 320 unperturbed crops"], []),
         (
-            {"network.weights": "none"},
+            {"network.batch_norm": "auto"},
+            1,
+            ["in the decoder were replaced by those of 320 unperturbed crops"],
+            [],
+        ),
+        (
+            {"network.batch_norm": "auto", "network.weights": "none"},
             1,
             ["batch normalisation were replaced by those of 320 unperturbed crops"],
             ["in the decoder"],

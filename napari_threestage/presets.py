@@ -15,7 +15,7 @@ _QUICK: dict[str, Any] = {
         "decoder": "pyramid",
         "weights": "auto",
         "output_stride": 16,
-        "batch_norm": "live",  # see "Frozen batch norm" in docs/recipe.md
+        "batch_norm": "auto",  # see "Frozen batch norm" in docs/recipe.md
         "align_corners": False,
         "zoom": 1.5,  # see "Seen enlarged" in docs/recipe.md
     },

@@ -157,7 +157,7 @@ def test_where_tiles_are_much_larger_than_crops_they_decide(
 
 
 def test_the_likely_backbone_of_auto_counts(project: Project) -> None:
-    likely = needed(project, network__backbone="mobilenet_v2")
+    likely = needed(project, network__backbone="mobilenet_v2", network__weights="imagenet")
     assert needed(project, network__backbone="auto", network__weights="auto") == likely
 
 

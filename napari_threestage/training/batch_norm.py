@@ -54,6 +54,22 @@ class FrozenBatchNorm(BatchNormOf):
         )
         return normalised
 
+    @torch.no_grad()
+    def rebase(self, mean: Tensor, variance: Tensor) -> None:
+        """Do the same with other statistics: factor and offset make up for the difference.
+
+        Parameters
+        ----------
+        mean, variance
+            (C,) each.
+        """
+        assert self.running_mean is not None and self.running_var is not None
+        factor = self.weight / (self.running_var + self.eps).sqrt()
+        self.bias.add_(factor * (mean - self.running_mean))
+        self.weight.copy_(factor * (variance + self.eps).sqrt())
+        self.running_mean.copy_(mean)
+        self.running_var.copy_(variance)
+
 
 class _Normalise(torch.autograd.Function):
     """Batch norm with given statistics; its gradient is one as well, with the mean 0."""
@@ -87,6 +103,11 @@ def live_batch_norms(network: nn.Module) -> list[_BatchNorm]:
         for module in network.modules()
         if isinstance(module, _BatchNorm) and not isinstance(module, FrozenBatchNorm)
     ]
+
+
+def frozen_batch_norms(network: nn.Module) -> list[FrozenBatchNorm]:
+    """Return the batch norms that are frozen."""
+    return [module for module in network.modules() if isinstance(module, FrozenBatchNorm)]
 
 
 def freeze_batch_norm(network: nn.Module) -> None:

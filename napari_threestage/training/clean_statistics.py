@@ -7,6 +7,9 @@ So a stage ends with those of unperturbed crops of L and U.  They need no labels
 Revisiting Batch Normalization For Practical Domain Adaptation, 2016), and an average of weights
 needs its own in any case (Izmailov et al., UAI 2018; Wu and Johnson, Rethinking "Batch" in
 BatchNorm, 2021).
+
+A frozen batch norm goes on dividing by the statistics of its weights, but says so in terms of those
+of the images: only then does `adapt` know how far other images are from them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_threestage.sections import STATISTICS_CROPS
-from napari_threestage.training.batch_norm import live_batch_norms
+from napari_threestage.training.batch_norm import frozen_batch_norms, live_batch_norms
 from napari_threestage.training.batches import CropSampler, stage_seed, step_generator
 from napari_threestage.training.precision import autocast
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from torch.nn.modules.batchnorm import _BatchNorm
 
     from napari_threestage.config import DataConfig
+    from napari_threestage.training.batch_norm import FrozenBatchNorm
     from napari_threestage.training.batches import Sample
     from napari_threestage.training.crops import Planes
 
@@ -76,6 +80,7 @@ class CleanStatistics:
     """Gives networks the batch norm statistics of unperturbed crops.
 
     A variance is the mean of those of the batches, as in training, which normalises by these.
+    What a frozen batch norm does stays the same.
 
     Parameters
     ----------
@@ -110,6 +115,8 @@ def gather_statistics(
 ) -> None:
     """Replace a network's batch norm statistics by their mean over batches.
 
+    Frozen ones get a factor and an offset with which they do the same as before.
+
     Parameters
     ----------
     batches
@@ -119,14 +126,16 @@ def gather_statistics(
     obey
         Called before every batch; raises to end.
     """
-    with _gathering(network) as norms:
-        for number, images in enumerate(batches if norms else ()):
+    with _gathering(network) as norms, _observing(network) as observed:
+        for number, images in enumerate(batches if norms or observed else ()):
             obey()
             for norm in norms:
                 norm.momentum = 1 / (number + 1)
             with torch.no_grad(), autocast(precision, device):
                 # Not compiled, which would be done anew for every momentum.
                 network.forward(images)
+    for frozen, moments in observed:
+        frozen.rebase(moments.mean, moments.variance)
 
 
 @contextmanager
@@ -142,3 +151,33 @@ def _gathering(network: nn.Module) -> Iterator[list[_BatchNorm]]:
         for norm, (momentum, training) in zip(norms, before, strict=True):
             norm.momentum = momentum
             norm.train(training)
+
+
+@contextmanager
+def _observing(network: nn.Module) -> Iterator[list[tuple[FrozenBatchNorm, _Moments]]]:
+    """Take in what frozen batch norms see."""
+    pairs = [(norm, _Moments(norm.num_features)) for norm in frozen_batch_norms(network)]
+    hooks = [norm.register_forward_pre_hook(moments.add) for norm, moments in pairs]
+    try:
+        yield pairs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Moments:
+    """Means and variances (C,) of maps, and their means over batches."""
+
+    def __init__(self, channels: int) -> None:
+        self.mean, self.variance = torch.zeros(channels), torch.ones(channels)
+        self._batches = 0
+
+    def add(self, _: nn.Module, given: tuple[Tensor]) -> None:
+        """Take in a batch of maps, the only argument of a layer."""
+        [maps] = given
+        maps = maps.float()
+        mean = maps.mean((0, 2, 3))
+        variance = (maps - mean[:, None, None]).square().mean((0, 2, 3))
+        self._batches += 1
+        self.mean = self.mean.to(mean).lerp(mean, 1 / self._batches)
+        self.variance = self.variance.to(mean).lerp(variance, 1 / self._batches)

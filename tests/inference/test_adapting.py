@@ -15,7 +15,8 @@ from napari_threestage.inference.adapting import LEAST, SIDE, adapted, draw_wind
 from napari_threestage.inference.segmenter import Segmenter
 from napari_threestage.segmenter_info import FORMAT, Card
 from napari_threestage.store import ImageArray
-from napari_threestage.training.batch_norm import live_batch_norms
+from napari_threestage.training.batch_norm import freeze_batch_norm, live_batch_norms
+from napari_threestage.training.clean_statistics import gather_statistics
 from napari_threestage.training.networks import build_network
 
 RNG = np.random.default_rng(3)
@@ -72,6 +73,25 @@ def test_the_share_says_how_far_it_goes_and_the_segmenter_stays() -> None:
         assert torch.equal(now, old)
         torch.testing.assert_close(some, 0.75 * old + 0.25 * all_)
     assert not torch.equal(whole[0], before[0])
+
+
+def test_frozen_batch_norm_is_adapted_by_how_far_images_are_from_those_of_the_training() -> None:
+    start = make()
+    *backbone, _ = start.network.blocks
+    for norm in live_batch_norms(torch.nn.ModuleList(backbone)):  # as pre-trained weights have them
+        for value in (norm.running_mean, norm.running_var):
+            assert value is not None
+            value.uniform_(0.5, 2)
+    windows = windows_of(start, IMAGES)
+    images = torch.from_numpy(np.concatenate(windows)).div(255)
+    expected = start.network(images)
+    lost = (adapted(start, windows, share=1).network(images) - expected).abs().max()
+    freeze_batch_norm(torch.nn.ModuleList(backbone))
+    gather_statistics(start.network, images.split(8), torch.float32, start.device)
+    expected = start.network(images)
+    for share in (0.5, 1):
+        same = adapted(start, windows, share).network(images)
+        assert (same - expected).abs().max() < lost / 10
 
 
 def test_images_of_several_sizes_count_alike() -> None:

@@ -51,6 +51,20 @@ def test_a_frozen_batch_norm_stays_as_it_is_and_keeps_its_names() -> None:
     assert frozen[1].weight.grad is None and not frozen[1].training
 
 
+def test_a_frozen_batch_norm_does_the_same_with_other_statistics() -> None:
+    frozen = network()
+    freeze_batch_norm(frozen)
+    images = torch.rand(2, 3, 9, 11)
+    before = frozen(images)
+    maps = frozen[0](images)
+    mean, variance = maps.mean((0, 2, 3)), maps.var((0, 2, 3), correction=0)
+    frozen[1].rebase(mean, variance)
+    torch.testing.assert_close(frozen(images), before)
+    torch.testing.assert_close((frozen[1].running_mean, frozen[1].running_var), (mean, variance))
+    frozen[1].rebase(mean, torch.zeros(5))  # of channels that are the same everywhere
+    torch.testing.assert_close(frozen(images), before, rtol=1e-3, atol=1e-3)
+
+
 def test_a_frozen_batch_norm_keeps_no_map_for_the_gradient() -> None:
     kept: list[tuple[int, ...]] = []
 

@@ -119,15 +119,23 @@ def test_the_end_of_a_stage_is_the_same_every_time() -> None:
     assert all(torch.equal(again[name], once[name]) for name in floating)
 
 
-def test_frozen_statistics_stay() -> None:
+def test_frozen_batch_norm_does_the_same_in_terms_of_the_images() -> None:
     trainer = trainer_of({"network.batch_norm": "frozen"})
     before = state_of(trainer.segmenter)
     trainer.train_step()
-    trainer.finish(student=True)
-    after = trainer.segmenter.state_dict()
+    trained = state_of(trainer.segmenter)
     names = [name for name in before if "running_" in name]
     assert names
-    assert all(torch.equal(after[name], before[name]) for name in names)
+    assert all(torch.equal(trained[name], before[name]) for name in names)
+    images = torch.rand(2, 1, 32, 32)
+    expected = trainer.segmenter(images)
+    trainer.finish(student=True)
+    torch.testing.assert_close(trainer.segmenter(images), expected)
+    for network in (trainer.segmenter, trainer.network.segmenter):
+        found = network.state_dict()[FIRST + "running_mean"]
+        torch.testing.assert_close(
+            found, first_means(network, (1 / 4, 3 / 4)), atol=1e-3, rtol=1e-3
+        )
 
 
 def test_a_small_image_counts_with_its_padding_as_in_training() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_threestage.segmenter_info import SHARE
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
@@ -104,7 +106,7 @@ def adapt(
     images: Sequence[np.ndarray],
     axes: str | None = None,
     *,
-    share: float = 0.5,
+    share: float = SHARE,
 ) -> Segmenter:
     """Return a segmenter for images of another kind than it has learned from; no labels needed.
 

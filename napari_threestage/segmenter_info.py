@@ -23,6 +23,7 @@ MOST_CHANNELS = 4096
 MOST_CLASSES = 255
 LONGEST_NAME = 1000
 MOST_MAGNIFIED = 8
+SHARE = 0.25  # of the statistics of other images that a segmenter is adapted to
 NO_SEGMENTER = (
     "Give a project, or the .safetensors file or BioImage package (.zip) of threestage export; "
     ".pt2 and .onnx are for other programs."

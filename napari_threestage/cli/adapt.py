@@ -16,6 +16,7 @@ from napari_threestage.cli.predict import (
 from napari_threestage.cli.progress import add_progress, showing
 from napari_threestage.errors import ConfigError, ImageFileError
 from napari_threestage.ingest import find_pairs, open_image
+from napari_threestage.segmenter_info import SHARE
 
 if TYPE_CHECKING:
     import argparse
@@ -43,8 +44,8 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--share",
         type=float,
-        default=0.5,
-        help="how far to go, up to 1, which forgets the images of the training (0.5)",
+        default=SHARE,
+        help=f"how far to go, up to 1, which forgets the images of the training ({SHARE})",
     )
     parser.add_argument(
         "--magnify",

@@ -20,7 +20,7 @@ import torch
 from napari_threestage.errors import ConfigError
 from napari_threestage.inference.segmenter import Segmenter
 from napari_threestage.sections import STATISTICS_CROPS
-from napari_threestage.segmenter_info import FORMAT
+from napari_threestage.segmenter_info import FORMAT, SHARE
 from napari_threestage.training.batch_norm import live_batch_norms
 from napari_threestage.training.clean_statistics import gather_statistics
 
@@ -55,7 +55,7 @@ def check_adaptable(segmenter: Segmenter, share: float) -> None:
 def adapted(
     segmenter: Segmenter,
     windows: Sequence[np.ndarray],
-    share: float = 0.5,
+    share: float = SHARE,
     obey: Callable[[], None] = lambda: None,
 ) -> Segmenter:
     """Return a segmenter with batch norm statistics between its own and those of windows.

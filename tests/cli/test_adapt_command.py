@@ -41,7 +41,7 @@ def test_a_project_is_adapted_and_the_file_is_used(
     assert f"adapted to 8 images. Use it with: threestage predict {model}" in " ".join(
         made.out.split()
     )
-    assert read_model_file(model).adapted == [0.5]
+    assert read_model_file(model).adapted == [0.25]
     assert stat.S_IMODE(os.stat(model).st_mode) == 0o666 & ~_umask()
     used = threestage("predict", model, "--images", images, "--output", tmp_path / "m", "--json")
     assert len(used.document["files"]) == 8
@@ -62,9 +62,9 @@ def test_it_can_be_adapted_again_and_is_the_same_each_time(
         document = threestage("adapt", trained, *images, "--output", target, "--json").document
         assert document == {"file": str(target), "images": 8, "failed": []}
     assert first.read_bytes() == second.read_bytes()
-    again = threestage("adapt", first, *images, "--output", third, "--share", "0.25")
+    again = threestage("adapt", first, *images, "--output", third, "--share", "0.5")
     assert again.code == 0, again.err
-    assert read_model_file(third).adapted == [0.5, 0.25]
+    assert read_model_file(third).adapted == [0.25, 0.5]
 
 
 def test_what_cannot_be_read_is_listed(

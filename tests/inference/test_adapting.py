@@ -59,9 +59,9 @@ def test_images_of_another_kind_are_segmented_as_those_it_knows() -> None:
     lost = (masks(known, PALE) != expected).mean()
     found = adapted(known, windows_of(known, PALE), share=1)
     assert (masks(found, PALE) != expected).mean() < lost / 2
-    half = adapted(known, windows_of(known, PALE))
-    assert (masks(half, PALE) != expected).mean() < lost
-    assert (start.info.adapted, found.info.adapted, half.info.adapted) == ([], [1, 1], [1, 0.5])
+    part = adapted(known, windows_of(known, PALE))
+    assert (masks(part, PALE) != expected).mean() < lost
+    assert (start.info.adapted, found.info.adapted, part.info.adapted) == ([], [1, 1], [1, 0.25])
 
 
 def test_the_share_says_how_far_it_goes_and_the_segmenter_stays() -> None:

@@ -156,7 +156,7 @@ def _gathering(network: nn.Module) -> Iterator[list[_BatchNorm]]:
 @contextmanager
 def _observing(network: nn.Module) -> Iterator[list[tuple[FrozenBatchNorm, _Moments]]]:
     """Take in what frozen batch norms see."""
-    pairs = [(norm, _Moments(norm.num_features)) for norm in frozen_batch_norms(network)]
+    pairs = [(norm, _Moments(norm.weight.detach())) for norm in frozen_batch_norms(network)]
     hooks = [norm.register_forward_pre_hook(moments.add) for norm, moments in pairs]
     try:
         yield pairs
@@ -166,10 +166,10 @@ def _observing(network: nn.Module) -> Iterator[list[tuple[FrozenBatchNorm, _Mome
 
 
 class _Moments:
-    """Means and variances (C,) of maps, and their means over batches."""
+    """Means over batches of the means and variances of maps, each like a given tensor (C,)."""
 
-    def __init__(self, channels: int) -> None:
-        self.mean, self.variance = torch.zeros(channels), torch.ones(channels)
+    def __init__(self, like: Tensor) -> None:
+        self.mean, self.variance = torch.zeros_like(like), torch.zeros_like(like)
         self._batches = 0
 
     def add(self, _: nn.Module, given: tuple[Tensor]) -> None:
@@ -179,5 +179,5 @@ class _Moments:
         mean = maps.mean((0, 2, 3))
         variance = (maps - mean[:, None, None]).square().mean((0, 2, 3))
         self._batches += 1
-        self.mean = self.mean.to(mean).lerp(mean, 1 / self._batches)
-        self.variance = self.variance.to(mean).lerp(variance, 1 / self._batches)
+        self.mean.lerp_(mean, 1 / self._batches)
+        self.variance.lerp_(variance, 1 / self._batches)
